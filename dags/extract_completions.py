@@ -1,0 +1,67 @@
+"""
+### Extract completions
+
+Reads what changed in each Totara since the last run, stages it, and queues each new instance of a completion for
+every destination that wants it. One task per site of `bridge.toml`; once a day a run compares everything, which
+finds what Totara's change log missed.
+
+**Safe to run at any time.** What was read, what was queued and how far a site was read are one transaction: a run
+that is killed has done nothing, a run that is repeated finds nothing new.
+
+**The first run for a destination** queues nothing: it stores a baseline. Run `backfill_completions` for the past.
+
+**When it fails**, the task's last line says what to do; `docs/operations.md` says more.
+"""
+
+import pendulum
+from airflow.sdk import Param, dag, task
+
+from totara_bridge.config import read_config
+from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.retries import DEFAULT_ARGS
+from totara_bridge.orchestration.tasks import extract_site
+
+config = read_config()
+
+
+@dag(
+    schedule=config.extract.schedule,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    params={
+        "sites": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Sites",
+            description="Codes of the sites to read now, one per line. Empty: every site whose turn has come.",
+        ),
+        "full_compare": Param(
+            False,
+            type="boolean",
+            title="Compare everything",
+            description="Read the whole Totara, not only what its change log names. Happens once a day by itself.",
+        ),
+        "confirm_deletions": Param(
+            False,
+            type="boolean",
+            title="Confirm deletions",
+            description="Accept that many completions are gone from Totara, after a run has stopped to ask.",
+        ),
+    },
+    doc_md=__doc__,
+    tags=["totara-bridge", "completions"],
+)
+def extract_completions() -> None:
+    for site in config.sites:
+        task(
+            task_id=f"extract_{site.code}",
+            queue=site.queue or "default",
+            executor=site.executor,
+            outlets=[MAYBE_STAGED],
+        )(extract_site)(site.code)
+
+
+extract_completions()

@@ -1,0 +1,47 @@
+"""
+### Push completions
+
+Sends what is due in the export queue to each destination, several requests at a time, and writes down what became
+of each item. One drain task per destination of `bridge.toml`, or as many as its `drain_tasks` says. Runs whenever an
+extract or a backfill queued something, and on its own schedule for what is due again.
+
+**Safe to run at any time**, and to kill: every item has a key under which the destination stores it once, what a
+killed run had claimed is due again when its lease runs out, and what was delivered is never queued again.
+
+**When it fails**, the destination does not work: items are back in the queue as they were, and the task's last line
+says what to do. Items that were refused one by one do not fail the run; they are dead, with the destination's words.
+"""
+
+import pendulum
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+
+from totara_bridge.config import read_config
+from totara_bridge.orchestration.assets import STAGED
+from totara_bridge.orchestration.retries import DEFAULT_ARGS
+from totara_bridge.orchestration.tasks import push_destination
+
+config = read_config()
+
+
+@dag(
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(config.push.schedule, timezone="UTC"), assets=[STAGED]
+    ),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["totara-bridge", "completions"],
+)
+def push_completions() -> None:
+    for destination in config.destinations:
+        for number in range(1, destination.drain_tasks + 1):
+            task(
+                task_id=f"push_{destination.code}" + (f"_{number}" if number > 1 else ""),
+                queue=destination.queue or "default",
+                executor=destination.executor,
+            )(push_destination)(destination.code)
+
+
+push_completions()

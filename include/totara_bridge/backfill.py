@@ -1,0 +1,45 @@
+"""Queueing past instances from a date: in slices that each stand for themselves, so that it can be stopped."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from totara_bridge.extract import enqueue
+from totara_bridge.staging import deliverable
+from totara_bridge.staging.deliverable import Past, PastCount
+from totara_bridge.staging.engine import bulk_transaction
+from totara_bridge.staging.states import Lane
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """What a backfill found before it began, and what it queued (nothing in a dry run)."""
+
+    found: PastCount
+    queued: int
+
+
+def backfill(
+    engine: Engine, *, destination: str, sites: Sequence[str], since: datetime, dry_run: bool, now: datetime
+) -> Backfilled:
+    """Queue, in the backfill lane, what was completed at or after ``since`` and the destination lacks.
+
+    Run again, it queues only what is still missing: what was delivered is known even when the queue was purged.
+    """
+    asked = Past(destination=destination, sites=sites, since=since)
+    with bulk_transaction(engine) as transaction:
+        found = deliverable.count_past(transaction, asked)
+    log.info("backfill of %s since %s: %s", destination, since.isoformat(), found)
+    queued = 0
+    after: int | None = None if dry_run else 0
+    while after is not None:
+        with bulk_transaction(engine) as transaction:
+            rows = deliverable.past(transaction, asked, after=after, slice_size=enqueue.SLICE)
+            queued += enqueue.put(transaction, rows, destination=destination, lane=Lane.BACKFILL, now=now)
+        after = rows[-1].instance_id if rows else None
+    return Backfilled(found=found, queued=queued)

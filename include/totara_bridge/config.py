@@ -1,0 +1,156 @@
+"""What exists and when it runs: bridge.toml and the environment, read once per process through pydantic-settings.
+
+Reading it touches no database and no Airflow Connection, so a DAG file may do it while it is parsed.
+"""
+
+import os
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from totara_bridge.errors import ConfigurationInvalid
+
+_BESIDE_THE_PACKAGE = Path(__file__).parents[2] / "bridge.toml"
+
+SiteCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}$")]
+DestinationCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Extract(_Section):
+    """When completions are fetched."""
+
+    schedule: str = "0 * * * *"  #: cron, UTC
+    full_compare: time = time(2, 30)  #: UTC; the first run after it reads everything, once a day
+    overlap: timedelta = timedelta(minutes=10)  #: how far back each run reads the change log again
+
+
+class Push(_Section):
+    """When the queue is drained even without news."""
+
+    schedule: str = "*/15 * * * *"  #: cron, UTC
+    time_box: timedelta = timedelta(minutes=10)  #: a drain stops after this; the next run goes on
+
+
+class Site(_Section):
+    """One Totara."""
+
+    code: SiteCode  #: part of every record key: never change it
+    connection: str  #: Airflow Connection of type Totara
+    every: timedelta | None = None  #: at least this long between two extracts; none: every run
+    queue: str | None = None  #: Airflow queue that its tasks run on
+    executor: str | None = None  #: Airflow executor that its tasks run on
+
+
+class Destination(_Section):
+    """One Oracle."""
+
+    code: DestinationCode  #: names its items for ever: never change it
+    connection: str  #: Airflow Connection of type Oracle (completions)
+    sites: tuple[SiteCode, ...] | None = None  #: route: completions of these sites; none: of all
+    template: Literal["default"] = "default"
+    drain_tasks: Annotated[int, Field(ge=1, le=16)] = 1
+    queue: str | None = None
+    executor: str | None = None
+
+    def wants(self, site: str) -> bool:
+        """Whether completions of this site go to this destination."""
+        return self.sites is None or site in self.sites
+
+
+class BridgeConfig(BaseSettings):
+    """bridge.toml, overridden by the environment (prefix ``TOTARA_BRIDGE_``, nested with ``__``)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOTARA_BRIDGE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    extract: Extract = Extract()
+    push: Push = Push()
+    sites: tuple[Site, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+    @model_validator(mode="after")
+    def _codes_are_unique_and_routes_known(self) -> "BridgeConfig":
+        codes = [site.code for site in self.sites]
+        for kind, found in (("site", codes), ("destination", [each.code for each in self.destinations])):
+            if twice := {code for code in found if found.count(code) > 1}:
+                raise ValueError(f"{kind} code {', '.join(sorted(twice))} is given twice")
+        for destination in self.destinations:
+            if unknown := set(destination.sites or ()) - set(codes):
+                raise ValueError(
+                    f"destination {destination.code} names the site {', '.join(sorted(unknown))}, "
+                    "which [[sites]] does not have"
+                )
+        return self
+
+
+def config_file() -> Path:
+    """The file that is read: ``TOTARA_BRIDGE_CONFIG``, or bridge.toml beside the package."""
+    return Path(os.environ.get("TOTARA_BRIDGE_CONFIG") or _BESIDE_THE_PACKAGE)
+
+
+def read_config() -> BridgeConfig:
+    """The configuration as it is now.
+
+    :raises ConfigurationInvalid: the file is missing or says something that cannot be; names each place.
+    """
+    file = config_file()
+    if not file.is_file():
+        raise ConfigurationInvalid(
+            f"There is no configuration file {file}: create it (bridge.toml of the repository shows how) "
+            "or name another in TOTARA_BRIDGE_CONFIG."
+        )
+    try:
+        return BridgeConfig()
+    except ValidationError as error:
+        places = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc']) or 'the whole'}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationInvalid(f"{file.name} (or the environment over it) is not valid: {places}.") from error
+    except ValueError as error:  # not TOML
+        raise ConfigurationInvalid(f"{file.name} is not valid TOML: {error}.") from error
+
+
+def database_url() -> str:
+    """Where staging is: ``TOTARA_BRIDGE_DATABASE_URL``.
+
+    :raises ConfigurationInvalid: it is not set, or is no PostgreSQL address.
+    """
+    url = os.environ.get("TOTARA_BRIDGE_DATABASE_URL", "")
+    if not url:
+        raise ConfigurationInvalid(
+            "TOTARA_BRIDGE_DATABASE_URL is not set: set it to the staging database's address, "
+            "postgresql://user:password@host/database, in the environment of every Airflow process."
+        )
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise ConfigurationInvalid(
+            f"TOTARA_BRIDGE_DATABASE_URL begins with {scheme!r}, but staging needs PostgreSQL 15 or later: "
+            "write postgresql://user:password@host/database."
+        )
+    return f"postgresql+psycopg://{rest}"

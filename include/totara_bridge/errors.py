@@ -1,0 +1,62 @@
+"""Everything that can go wrong, and whether trying again can help.
+
+::
+
+    BridgeError
+    ├── Transient                  try again later
+    │   ├── TotaraUnavailable      no answer, or none now
+    │   └── OracleUnavailable      no answer, or none now
+    └── Permanent                  a person is needed; a task fails at once
+        ├── ConfigurationInvalid   bridge.toml, the environment or a Connection
+        ├── StagingOutOfDate       the staging database is at another revision than this code
+        ├── TotaraRefused          credentials, permission, prefix: Totara says no
+        ├── SiteReplaced           another Totara answers under a known site code
+        ├── DeletionsUnconfirmed   a full compare would delete more than is believable
+        └── OracleRefused          credentials, path, contract: Oracle says no
+
+Each message is one sentence: what, where, why, and what to do next. No message holds a secret.
+"""
+
+
+class BridgeError(Exception):
+    """Something went wrong in the bridge."""
+
+
+class Transient(BridgeError):
+    """It may work later."""
+
+
+class TotaraUnavailable(Transient):
+    """Totara does not answer now."""
+
+
+class OracleUnavailable(Transient):
+    """Oracle does not answer now."""
+
+
+class Permanent(BridgeError):
+    """It will not work until a person changes something."""
+
+
+class ConfigurationInvalid(Permanent):
+    """bridge.toml, the environment or a Connection says something that cannot be."""
+
+
+class StagingOutOfDate(Permanent):
+    """The staging database is at another revision than this code."""
+
+
+class TotaraRefused(Permanent):
+    """Totara refuses: credentials, permission or table prefix."""
+
+
+class SiteReplaced(Permanent):
+    """Another Totara answers under a known site code."""
+
+
+class DeletionsUnconfirmed(Permanent):
+    """A full compare would delete more completions than is believable."""
+
+
+class OracleRefused(Permanent):
+    """Oracle refuses: credentials, path or contract."""

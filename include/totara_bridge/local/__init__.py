@@ -1,0 +1,1 @@
+"""The one-command local run: an embedded PostgreSQL, the sandbox systems and Airflow."""

@@ -1,0 +1,1 @@
+"""Sending to Oracle: access tokens, the request, and what each answer means for each item."""

@@ -1,0 +1,94 @@
+"""Sends one batch to Oracle and reads the answer; every way that it can end is a `Reading`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from types import TracebackType
+from typing import Self
+
+import requests
+from requests.auth import AuthBase
+
+from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.oracle import answers, payload
+from totara_bridge.oracle.access import OracleAccess, is_loopback
+from totara_bridge.oracle.body import read_body
+from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.oracle.verdict import Reading
+
+_LONGEST_ANSWER = 8 << 20  # bytes; what is longer is cut, and then no JSON any more
+
+
+class Sender:
+    """Sends batches to one destination over one kept connection. One thread, one sender; one holder for all."""
+
+    def __init__(self, access: OracleAccess, tokens: TokenHolder) -> None:
+        """Nothing is opened before the first batch."""
+        self._access = access
+        self._tokens = tokens
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(access.base_url)  # loopback is never reached through a proxy
+        self._session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')}"
+
+    def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading:
+        """Send the items whose keys and snapshotted payloads are given, in the same order.
+
+        A 401 is answered with one new token and the same batch; nothing else is sent twice.
+        """
+        started = time.monotonic()
+        try:
+            reading = self._send(keys, payload.body(payload_texts))
+        except (requests.RequestException, OracleUnavailable, OracleRefused) as error:
+            reading = answers.read_failure(keys, error, endpoint=self._access.endpoint)
+        return replace(reading, duration=time.monotonic() - started)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, keys: Sequence[str], body: bytes) -> Reading:
+        token = self._tokens.current()
+        reading = self._post(keys, body, token)
+        if reading.wants_new_token:
+            reading = self._post(keys, body, self._tokens.replace(token))
+        if reading.wants_new_token:
+            return answers.refused_twice(keys, reading, endpoint=self._access.endpoint)
+        return reading
+
+    def _post(self, keys: Sequence[str], body: bytes, token: str) -> Reading:
+        with self._session.post(
+            self._access.endpoint,
+            data=body,
+            headers={
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+                "Idempotency-Key": payload.idempotency_key(body),
+            },
+            auth=_Bearer(token),
+            timeout=self._access.timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            received = read_body(answer, seconds=self._access.timeout, limit=_LONGEST_ANSWER)
+        said = received.replace(token.encode(), b"[token]")  # an error page may repeat the request's headers
+        return answers.read(keys, answer.status_code, answer.headers, said, endpoint=self._access.endpoint)
+
+
+class _Bearer(AuthBase):
+    """The token as a header; as ``auth``, so that requests does not look into ~/.netrc instead."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request

@@ -1,0 +1,53 @@
+"""What an answer of Oracle's says: a verdict for each item, and what the drain does next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What becomes of an item."""
+
+    SENT = "sent"  #: Oracle has it
+    FAILED = "failed"  #: later again, under the same key
+    DEAD = "dead"  #: refused for good; waits for a person
+    RELEASED = "released"  #: nothing was said about it: back to the queue as it was
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one item."""
+
+    outcome: Outcome
+    reference: str | None = None  #: Oracle's name for it
+    error_class: str | None = None  #: one word, the same for the same cause
+    code: str | None = None  #: Oracle's
+    words: str | None = None  #: Oracle's, at most 500 characters
+    counts_attempt: bool = False  #: it may be the item's own fault; count it only while others succeed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one request came to."""
+
+    verdicts: dict[str, Verdict]  #: one for every key that was sent
+    outcome: str  #: one word for the log
+    problem: str | None = None  #: the destination does not work, in a sentence: stop, and tell a person
+    words: str | None = None  #: Oracle's words about the request as a whole
+    retry_after: float | None = None  #: seconds that Oracle asks to be left alone
+    wants_new_token: bool = False
+    too_large: bool = False  #: send the released items again in smaller requests
+    status: int | None = None  #: HTTP status; none: no answer
+    request_id: str | None = None  #: Oracle's name for the request
+    duration: float = 0.0  #: seconds from the first byte sent to the last read, a new token included
+
+    def having(self, outcome: Outcome) -> list[str]:
+        """The keys with this outcome."""
+        return [key for key, verdict in self.verdicts.items() if verdict.outcome is outcome]
+
+
+def same_for_all(keys: Sequence[str], verdict: Verdict) -> dict[str, Verdict]:
+    """One verdict for every item; only an item that was alone may be to blame."""
+    if len(keys) > 1 and verdict.counts_attempt:
+        verdict = replace(verdict, counts_attempt=False)
+    return dict.fromkeys(keys, verdict)

@@ -1,0 +1,16 @@
+"""The Airflow Asset that says that the queue may have something to send."""
+
+from typing import Any
+
+from airflow.sdk import Asset, AssetAlias
+
+#: What ``push_completions`` waits for.
+STAGED = Asset(name="staged_completions", uri="totara-bridge://staged-completions")
+
+#: What tasks declare as their outlet: an event is made only where the task says so, not with every success.
+MAYBE_STAGED = AssetAlias("totara_bridge_staged")
+
+
+def announce(outlet_events: Any, **counts: int) -> None:
+    """Tell Airflow that something changed; the counts show on the asset's event."""
+    outlet_events[MAYBE_STAGED].add(STAGED, extra=counts)

@@ -1,0 +1,138 @@
+"""The bodies of the DAGs' tasks: what they need is looked up here, what they do is in the use cases.
+
+What a task returns is counts, never data.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+from sqlalchemy import Engine
+
+from totara_bridge import backfill, extract, push
+from totara_bridge.config import BridgeConfig, Destination, Site, read_config
+from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.extract.run import ExtractPlan
+from totara_bridge.oracle.sender import Sender
+from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.orchestration.assets import announce
+from totara_bridge.orchestration.oracle_hook import OracleHook
+from totara_bridge.orchestration.staging import settings_or_skip, staging
+from totara_bridge.orchestration.totara_hook import TotaraHook
+from totara_bridge.staging import site as staged_site
+from totara_bridge.totara.database import DatabaseSource
+
+log = logging.getLogger(__name__)
+
+
+def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
+    """Extract one site of bridge.toml, if its turn has come."""
+    config, now = read_config(), _now()
+    site = next(each for each in config.sites if each.code == code)
+    with staging() as engine:
+        settings_or_skip(engine)
+        _skip_unless_its_turn(engine, site, params, now)
+        plan = ExtractPlan(
+            site=code,
+            connection=site.connection,
+            destinations=[each.code for each in config.destinations if each.wants(code)],
+            overlap=config.extract.overlap,
+            full_compare_at=config.extract.full_compare,
+            force_full_compare=params["full_compare"],
+            confirm_deletions=params["confirm_deletions"],
+        )
+        source = DatabaseSource(TotaraHook(site.connection).connection())
+        extracted = extract.extract_site(engine, source, plan, now=now)
+    if extracted.changed:
+        announce(outlet_events, queued=extracted.queued)
+    return extracted.counts()
+
+
+def push_destination(code: str) -> dict[str, int]:
+    """Drain the queue of one destination of bridge.toml."""
+    config = read_config()
+    destination = _destination(config, code)
+    with staging() as engine:
+        settings_or_skip(engine)
+        settings = settings_or_skip(engine, code)
+    access = OracleHook(destination.connection).access()
+    tokens = TokenHolder(access)
+    plan = push.DrainPlan(
+        destination=code,
+        settings=settings,
+        request_timeout=timedelta(seconds=access.timeout),
+        time_box=config.push.time_box,
+    )
+    with staging(connections=settings.requests_in_flight + 1) as engine, _stopped_by_sigterm() as stop:
+        drained = push.drain(engine, lambda: Sender(access, tokens), plan, clock=_now, stop=stop)
+    return drained.counts()
+
+
+def backfill_destination(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
+    """Queue what was completed since a date for one destination of bridge.toml; in a dry run only count it."""
+    config = read_config()
+    destination, since = _destination(config, code), date.fromisoformat(params["from_date"])
+    with staging() as engine:
+        settings_or_skip(engine)
+        done = backfill.backfill(
+            engine,
+            destination=code,
+            sites=[each.code for each in config.sites if destination.wants(each.code)],
+            since=datetime(since.year, since.month, since.day, tzinfo=UTC),
+            dry_run=params["dry_run"],
+            now=_now(),
+        )
+    log.info(
+        "%s: %d lacking, %d delivered, %d in the queue, %d never sent because their learner was deleted; %s",
+        code,
+        *vars(done.found).values(),
+        "dry run: nothing was queued" if params["dry_run"] else f"{done.queued} queued",
+    )
+    if done.queued:
+        announce(outlet_events, queued=done.queued)
+    return {**vars(done.found), "queued_now": done.queued}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _destination(config: BridgeConfig, code: str) -> Destination:
+    return next(each for each in config.destinations if each.code == code)
+
+
+def _skip_unless_its_turn(engine: Engine, site: Site, params: dict[str, Any], now: datetime) -> None:
+    """Skip a site that is not asked for, or whose interval has not passed.
+
+    :raises ConfigurationInvalid: the run asks for a site that bridge.toml does not have.
+    """
+    asked = params["sites"] or []
+    if unknown := set(asked) - {each.code for each in read_config().sites}:
+        raise ConfigurationInvalid(
+            f"There is no site {', '.join(sorted(unknown))} in bridge.toml: choose from "
+            f"{', '.join(each.code for each in read_config().sites)}, or leave sites empty for all that are due."
+        )
+    if asked and site.code not in asked:
+        raise AirflowSkipException(f"This run is for {', '.join(asked)}.")
+    if asked or site.every is None:
+        return
+    with engine.begin() as transaction:
+        before = staged_site.watermark(transaction, site.code)
+    if before is not None and before.extracted_at + site.every > now:
+        raise AirflowSkipException(f"Its next turn is at {before.extracted_at + site.every:%Y-%m-%d %H:%M} UTC.")
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, so that requests in flight end and leases are returned before the task does."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

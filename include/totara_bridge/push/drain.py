@@ -1,0 +1,228 @@
+"""Draining one destination's queue: several requests in flight, until nothing is due or the time box is over.
+
+Each thread claims a batch, sends it and writes down what became of it, over and over. What it holds is leased: a
+drain that is killed holds nothing for longer than the lease, and what it had sent is sent again under the same key.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, Row
+
+from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.oracle.verdict import Outcome, Reading
+from totara_bridge.push.flow import FAILURES_TO_ISOLATE, Breaker
+from totara_bridge.push.keeper import LeaseKeeper
+from totara_bridge.push.settle import Posted, Settled, settle
+from totara_bridge.settings import Settings
+from totara_bridge.staging import destination, lease
+
+log = logging.getLogger(__name__)
+
+#: While it is down, a destination is asked again after this long.
+BREAKER_PAUSE = timedelta(minutes=2)
+
+
+class Sends(Protocol):
+    """What posts a batch; one per thread."""
+
+    def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading: ...
+
+
+@dataclass(frozen=True)
+class DrainPlan:
+    """How a destination is drained."""
+
+    destination: str
+    settings: Settings
+    request_timeout: timedelta
+    time_box: timedelta
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed item is kept from others."""
+        return max(3 * self.request_timeout, timedelta(seconds=60))
+
+
+@dataclass
+class Drained:
+    """What a drain did."""
+
+    sent: int = 0
+    failed: int = 0
+    dead: int = 0
+    released: int = 0
+    requests: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, settled: Settled) -> None:
+        """Count one request."""
+        with self._lock:
+            self.requests += 1
+            self.sent += settled.sent
+            self.failed += settled.failed
+            self.dead += settled.dead
+            self.released += settled.released
+
+    def counts(self) -> dict[str, int]:
+        """The numbers."""
+        return {name: getattr(self, name) for name in ("sent", "failed", "dead", "released", "requests")}
+
+
+def drain(
+    engine: Engine,
+    new_sender: Callable[[], AbstractContextManager[Sends]],
+    plan: DrainPlan,
+    *,
+    clock: Callable[[], datetime],
+    stop: threading.Event,
+) -> Drained:
+    """Send what is due.
+
+    :param engine: with a connection for each request in flight, and one more.
+    :param new_sender: called once by each thread.
+    :param stop: set from outside for a clean stop: requests in flight end, leases are returned.
+    :raises OracleRefused: the destination does not work; items are back in the queue as they were.
+    :raises OracleUnavailable: it is down; nothing is claimed for it for a while.
+    """
+    run = _Run(engine, new_sender, plan, clock, stop)
+    with engine.begin() as transaction:
+        if expired := lease.release_expired(transaction, destination=plan.destination, now=clock()):
+            log.warning("%s: %d items of a sender that went silent are due again", plan.destination, expired)
+        until, reason = destination.resting_until(transaction, plan.destination)
+    if until is not None and until > clock():
+        log.info("%s is left alone until %s: it %s", plan.destination, until.isoformat(), reason)
+    with (
+        LeaseKeeper(engine, plan.lease, clock) as keeper,
+        ThreadPoolExecutor(plan.settings.requests_in_flight, thread_name_prefix=f"push-{plan.destination}") as threads,
+    ):
+        working = [threads.submit(run.work, keeper) for _ in range(plan.settings.requests_in_flight)]
+    log.info("%s: %s", plan.destination, run.drained.counts())
+    for each in working:
+        each.result()
+    if run.problem is not None:
+        raise run.problem
+    return run.drained
+
+
+class _Run:
+    """What the threads of a drain share."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        new_sender: Callable[[], AbstractContextManager[Sends]],
+        plan: DrainPlan,
+        clock: Callable[[], datetime],
+        stop: threading.Event,
+    ) -> None:
+        self.drained = Drained()
+        self.problem: OracleRefused | OracleUnavailable | None = None
+        self._engine = engine
+        self._new_sender = new_sender
+        self._plan = plan
+        self._clock = clock
+        self._stop = stop
+        self._broken = threading.Event()
+        self._breaker = Breaker()
+        self._ends_at = clock() + plan.time_box
+
+    def work(self, keeper: LeaseKeeper) -> None:
+        """Claim, send and settle until there is nothing to do."""
+        try:
+            with self._new_sender() as sender:
+                while not self._over() and self._batch(sender, keeper):
+                    pass
+        except BaseException:
+            self._broken.set()  # the other threads end cleanly; this one's error is the drain's
+            raise
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._broken.is_set() or self._clock() >= self._ends_at
+
+    def _batch(self, sender: Sends, keeper: LeaseKeeper) -> bool:
+        """Whether there was one."""
+        token, now = uuid4(), self._clock()
+        with self._engine.begin() as transaction:
+            items = lease.claim(
+                transaction,
+                destination=self._plan.destination,
+                token=token,
+                limit=self._plan.settings.batch_size,
+                now=now,
+                lease_until=now + self._plan.lease,
+            )
+        waiting = deque(_requests(items))
+        with keeper.keeping(token):
+            try:
+                while waiting and not self._over():
+                    waiting.extendleft(self._post(sender, token, waiting.popleft()))
+            finally:
+                if waiting:
+                    unposted = [item.id for request in waiting for item in request]
+                    with self._engine.begin() as transaction:
+                        lease.release(transaction, token, ids=unposted, posted=False)
+        return bool(items)
+
+    def _post(self, sender: Sends, token: UUID, items: Sequence[Row[Any]]) -> Sequence[Sequence[Row[Any]]]:
+        """Send one request; what must be sent again in smaller ones."""
+        at = self._clock()
+        reading = sender.send([item.idempotency_key for item in items], [item.payload for item in items])
+        posted = Posted(
+            destination=self._plan.destination,
+            token=token,
+            items=items,
+            reading=reading,
+            at=at,
+            others_succeed=self.drained.sent > 0 or bool(reading.having(Outcome.SENT)),
+        )
+        with self._engine.begin() as transaction:
+            settled = settle(transaction, posted, self._plan.settings, now=self._clock())
+        self.drained.add(settled)
+        if reading.too_large:
+            middle = len(items) // 2
+            return items[:middle], items[middle:]
+        self._judge(reading, settled)
+        return ()
+
+    def _judge(self, reading: Reading, settled: Settled) -> None:
+        """Stop the drain where the destination does not work, or is down."""
+        if reading.problem is not None:
+            self.problem = OracleRefused(f"The destination {self._plan.destination} cannot be used: {reading.problem}")
+            self._broken.set()
+        elif settled.sent or settled.dead:
+            self._breaker.worked()
+        elif self._breaker.failed():
+            until = self._clock() + BREAKER_PAUSE
+            said = reading.words or f"HTTP {reading.status}"
+            with self._engine.begin() as transaction:
+                destination.open_breaker(
+                    transaction,
+                    self._plan.destination,
+                    until=until,
+                    reason=f"failed repeatedly: {said}",
+                    now=self._clock(),
+                )
+            self.problem = OracleUnavailable(
+                f"The destination {self._plan.destination} failed several times in a row, the last with: {said}. "
+                f"Nothing is lost; it is asked again after {until:%H:%M:%S} UTC."
+            )
+            self._broken.set()
+
+
+def _requests(items: Sequence[Row[Any]]) -> Iterator[Sequence[Row[Any]]]:
+    """The claimed items by request: together, but those that failed often alone."""
+    together = [item for item in items if item.failures < FAILURES_TO_ISOLATE]
+    if together:
+        yield together
+    for item in items:
+        if item.failures >= FAILURES_TO_ISOLATE:
+            yield [item]

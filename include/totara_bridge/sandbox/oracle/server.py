@@ -1,0 +1,168 @@
+"""The sandbox Oracle in a real server on loopback: by itself, or in a thread for the length of a test."""
+
+import asyncio
+import socket
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH, create_app
+from totara_bridge.sandbox.oracle.completions import TRANSPORT, Sandbox
+from totara_bridge.sandbox.oracle.store import Store
+from totara_bridge.sandbox.oracle.tokens import Tokens
+
+CLIENT_ID = "sandbox-client"
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105  the sandbox's own
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 whose connection the application can close."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, TRANSPORT: transport}, receive, send)
+
+        self.app = with_transport
+
+
+class Server(uvicorn.Server):
+    """The server; when it is told to stop, requests that hang go on and end."""
+
+    def __init__(self, data: Path, *, client_id: str, client_secret: str) -> None:
+        """Not listening yet: see ``run``."""
+        self.ready = threading.Event()
+        self._data = data
+        self._tokens = Tokens(client_id, client_secret)
+        self._sandbox: Sandbox | None = None
+        app = create_app(self._open)
+        super().__init__(
+            uvicorn.Config(app, http=_Protocol, ws="none", loop="asyncio", lifespan="on", log_config=None)
+        )
+
+    def _open(self) -> Sandbox:
+        self._sandbox = Sandbox(Store(self._data), self._tokens)
+        return self._sandbox
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, whatever hangs."""
+        if self._sandbox is not None:
+            await self._sandbox.close()
+        await super().shutdown(sockets)
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A socket on loopback; port 0 takes a free one."""
+    # The protocol must be named: asyncio sets TCP_NODELAY only then, and without it each answer takes 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    return listening
+
+
+class SandboxOracle:
+    """A running sandbox, for ``with``: the addresses to give the bridge, and a test's ways to order and ask.
+
+    :param data: the file of what was received, to be shared by one sandbox after another; none: a new one.
+    :param port: to come back at the same address; 0: a free one.
+    """
+
+    client_id = CLIENT_ID
+    client_secret = CLIENT_SECRET
+    path = COMPLETIONS_PATH
+
+    def __init__(self, data: Path | None = None, *, port: int = 0) -> None:
+        """Nothing runs until it is entered."""
+        self._folder = tempfile.TemporaryDirectory(prefix="sandbox-oracle-") if data is None else None
+        file = data or Path(self._folder.name if self._folder else "") / "oracle.sqlite"
+        self._server = Server(file, client_id=self.client_id, client_secret=self.client_secret)
+        self._socket = listen(port)
+        self._thread = threading.Thread(target=self._run, name="sandbox-oracle")
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.token_url = self.url + TOKEN_PATH
+
+    def __enter__(self) -> Self:
+        """Start, and return once it answers."""
+        self._thread.start()
+        self._server.ready.wait()
+        if not self._server.started:
+            raise RuntimeError("The sandbox Oracle did not start: see the log above.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; requests that hang go on and end."""
+        self._server.should_exit = True
+        self._thread.join()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        """Order these faults instead of those before; none: nothing goes wrong."""
+        self._call("PUT", "faults", json=list(faults))
+
+    def settings(self, **settings: Any) -> None:
+        """Change how it behaves when nothing goes wrong."""
+        self._call("PUT", "settings", json=settings)
+
+    def release(self) -> None:
+        """Let the requests that hang now go on."""
+        self._call("POST", "release")
+
+    def revoke_tokens(self) -> None:
+        """No token that was given out before holds any more."""
+        self._call("POST", "revoke-tokens")
+
+    def received(self, **limits: Any) -> dict[str, Any]:
+        """Counts, of one ``key`` or ``user_id`` if asked."""
+        return dict(self._call("GET", "received", params=limits))
+
+    def stored_keys(self) -> list[str]:
+        """The keys that were accepted, in the order they came."""
+        return list(self.received(keys=True)["stored"])
+
+    def times_received(self) -> dict[str, int]:
+        """How often each key came, accepted or not."""
+        return dict(self.received(keys=True)["times"])
+
+    def items(self, **limits: Any) -> list[dict[str, Any]]:
+        """What was accepted, newest first: one ``key`` or ``user_id`` if asked, up to ``limit``."""
+        return list(self._call("GET", "received/items", params=limits))
+
+    def requests(self, **limits: Any) -> list[dict[str, Any]]:
+        """Requests for completions, newest first: in one ``state`` or with one ``status`` if asked."""
+        return list(self._call("GET", "received/requests", params=limits))
+
+    def wait(self, **counts: int) -> dict[str, Any]:
+        """Return once so many ``requests`` came, are ``in_flight``, or so many ``keys_stored``."""
+        return dict(self._call("GET", "wait", params=counts))
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._server.ready.set()
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.request(method, f"{self.url}/sandbox/{path}", timeout=60, **options)
+            if not answer.ok:
+                raise ValueError(f"The sandbox Oracle does not understand {path}: {answer.text}")
+            return answer.json()

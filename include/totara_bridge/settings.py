@@ -1,0 +1,30 @@
+"""A manager's switches: their names, bounds and defaults. Kept in the ``setting`` table, read at every run."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """What the ``setting`` table says, or the default where it says nothing."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    enabled: bool = True
+    """Off: extract and push skip; nothing is lost, what is due waits."""
+
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Items per request."""
+
+    requests_in_flight: Annotated[int, Field(ge=1, le=32)] = 4
+    """Requests that one drain task has open at the same time."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 10
+    """Attempts before an item is dead. An outage of the destination uses none."""
+
+    retry_first: timedelta = timedelta(seconds=30)
+    """The longest wait before the second attempt; doubles with each failure, and a random share of it is waited."""
+
+    retry_longest: timedelta = timedelta(hours=6)
+    """No wait between two attempts is longer."""

@@ -1,0 +1,1 @@
+"""Everything the bridge keeps, in PostgreSQL: one module of verbs per noun, and the tables in `schema`."""

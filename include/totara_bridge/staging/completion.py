@@ -1,0 +1,148 @@
+"""Merging what was read into ``completion``, ``learner`` and ``course``: what did not change is not written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from totara_bridge.staging import scope
+from totara_bridge.staging.engine import Transaction
+
+#: Held for a merge only, by every writer of ``change_seq``: the numbers become visible in order, so that no
+#: puller's cursor skips a row that was committed late.
+_ONE_MERGE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.change_seq', 0))")
+
+
+@dataclass(frozen=True)
+class CompletionChanges:
+    """How many completions a merge wrote."""
+
+    created: int
+    changed: int
+    deleted: int
+
+
+def begin_merge(transaction: Transaction) -> None:
+    """Wait until no other merge runs; held to the end of the transaction."""
+    transaction.execute(_ONE_MERGE_AT_A_TIME)
+
+
+def merge_learners(transaction: Transaction, *, site: str, now: datetime) -> int:
+    """Write new and changed learners; of a deleted one the identity as last known is kept."""
+    return transaction.execute(_MERGE_LEARNERS, {"site": site, "now": now}).rowcount
+
+
+def merge_courses(transaction: Transaction, *, site: str, now: datetime) -> int:
+    """Write new and changed courses."""
+    return transaction.execute(_MERGE_COURSES, {"site": site, "now": now}).rowcount
+
+
+def missing(transaction: Transaction, *, site: str, whole_site: bool) -> tuple[int, int]:
+    """How many staged completions Totara has no more, and how many are staged."""
+    in_scope = scope.condition("c", whole_site=whole_site)
+    row = transaction.execute(
+        text(
+            f"""
+            SELECT count(*) FILTER (WHERE NOT EXISTS (
+                       SELECT FROM incoming_completion i
+                       WHERE i.user_id = c.user_id AND i.course_id = c.course_id)),
+                   count(*)
+            FROM bridge.completion c
+            WHERE c.site = :site AND c.deleted_at IS NULL AND {in_scope}
+            """
+        ),
+        {"site": site},
+    ).one()
+    return row[0], row[1]
+
+
+def merge(transaction: Transaction, *, site: str, whole_site: bool, now: datetime) -> CompletionChanges:
+    """Write what was created, changed and deleted; each gets the next ``change_seq``."""
+    written = transaction.execute(_MERGE_COMPLETIONS, {"site": site, "now": now}).one()
+    in_scope = scope.condition("c", whole_site=whole_site)
+    deleted = transaction.execute(
+        text(
+            f"""
+            UPDATE bridge.completion c
+            SET deleted_at = :now, changed_at = :now, change_seq = nextval('bridge.change_seq')
+            WHERE c.site = :site AND c.deleted_at IS NULL AND {in_scope}
+              AND NOT EXISTS (SELECT FROM incoming_completion i
+                              WHERE i.user_id = c.user_id AND i.course_id = c.course_id)
+            """
+        ),
+        {"site": site, "now": now},
+    ).rowcount
+    return CompletionChanges(created=written.created, changed=written.changed, deleted=deleted)
+
+
+_MERGE_LEARNERS = text(
+    """
+    INSERT INTO bridge.learner AS l (site, user_id, username, id_number, email, first_name, last_name,
+                                     suspended, deleted_at, changed_at)
+    SELECT :site, i.user_id, i.username, i.id_number, i.email, i.first_name, i.last_name,
+           i.suspended, CASE WHEN i.deleted THEN cast(:now AS timestamptz) END, :now
+    FROM incoming_learner i
+    LEFT JOIN bridge.learner k ON k.site = :site AND k.user_id = i.user_id
+    WHERE k.user_id IS NULL
+       OR i.deleted <> (k.deleted_at IS NOT NULL)
+       OR NOT i.deleted
+          AND (i.username, i.id_number, i.email, i.first_name, i.last_name, i.suspended)
+              IS DISTINCT FROM
+              (k.username, k.id_number, k.email, k.first_name, k.last_name, k.suspended)
+    ON CONFLICT (site, user_id) DO UPDATE SET
+        username = CASE WHEN excluded.deleted_at IS NULL THEN excluded.username ELSE l.username END,
+        id_number = CASE WHEN excluded.deleted_at IS NULL THEN excluded.id_number ELSE l.id_number END,
+        email = CASE WHEN excluded.deleted_at IS NULL THEN excluded.email ELSE l.email END,
+        first_name = CASE WHEN excluded.deleted_at IS NULL THEN excluded.first_name ELSE l.first_name END,
+        last_name = CASE WHEN excluded.deleted_at IS NULL THEN excluded.last_name ELSE l.last_name END,
+        suspended = excluded.suspended,
+        deleted_at = excluded.deleted_at,
+        changed_at = excluded.changed_at
+    """
+)
+
+_MERGE_COURSES = text(
+    """
+    INSERT INTO bridge.course (site, course_id, category_id, short_name, id_number, full_name, visible, changed_at)
+    SELECT :site, i.course_id, i.category_id, i.short_name, i.id_number, i.full_name, i.visible, :now
+    FROM incoming_course i
+    LEFT JOIN bridge.course k ON k.site = :site AND k.course_id = i.course_id
+    WHERE k.course_id IS NULL
+       OR (i.category_id, i.short_name, i.id_number, i.full_name, i.visible)
+          IS DISTINCT FROM (k.category_id, k.short_name, k.id_number, k.full_name, k.visible)
+    ON CONFLICT (site, course_id) DO UPDATE SET
+        category_id = excluded.category_id, short_name = excluded.short_name, id_number = excluded.id_number,
+        full_name = excluded.full_name, visible = excluded.visible, changed_at = excluded.changed_at
+    """
+)
+
+# The join, not the conflict, finds what changed: it reads the table once, where ON CONFLICT … WHERE would look
+# up, lock and write a row version for each row that came in.
+_MERGE_COMPLETIONS = text(
+    """
+    WITH written AS (
+        INSERT INTO bridge.completion (site, user_id, course_id, row_id, status, progress, grade, rpl,
+                                       time_enrolled, time_started, time_completed, deleted_at, changed_at)
+        SELECT :site, i.user_id, i.course_id, i.row_id, i.status, i.progress, i.grade, i.rpl,
+               to_timestamp(i.time_enrolled), to_timestamp(i.time_started), to_timestamp(i.time_completed),
+               NULL, :now
+        FROM incoming_completion i
+        LEFT JOIN bridge.completion c
+               ON c.site = :site AND c.user_id = i.user_id AND c.course_id = i.course_id
+        WHERE c.user_id IS NULL OR c.deleted_at IS NOT NULL OR c.row_id <> i.row_id OR c.status <> i.status
+           OR c.progress IS DISTINCT FROM i.progress
+           OR c.grade IS DISTINCT FROM i.grade
+           OR c.rpl IS DISTINCT FROM i.rpl
+           OR c.time_enrolled IS DISTINCT FROM to_timestamp(i.time_enrolled)
+           OR c.time_started IS DISTINCT FROM to_timestamp(i.time_started)
+           OR c.time_completed IS DISTINCT FROM to_timestamp(i.time_completed)
+        ON CONFLICT (site, user_id, course_id) DO UPDATE SET
+            row_id = excluded.row_id, status = excluded.status, progress = excluded.progress,
+            grade = excluded.grade, rpl = excluded.rpl, time_enrolled = excluded.time_enrolled,
+            time_started = excluded.time_started, time_completed = excluded.time_completed,
+            deleted_at = NULL, changed_at = excluded.changed_at, change_seq = excluded.change_seq
+        RETURNING (xmax = 0) AS created  -- a row that this statement updated carries a lock mark
+    )
+    SELECT count(*) FILTER (WHERE created) AS created, count(*) FILTER (WHERE NOT created) AS changed FROM written
+    """
+)

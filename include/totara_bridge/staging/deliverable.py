@@ -1,0 +1,159 @@
+"""Instances that a destination lacks, with all that a payload is made of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from totara_bridge.staging.engine import Transaction
+
+_FIELDS = """
+    i.id AS instance_id, i.record_key, i.revision, i.site, i.user_id, i.course_id, i.status, i.time_completed,
+    i.first_seen_at, coalesce(l.username, '') AS username, coalesce(l.id_number, '') AS id_number,
+    coalesce(l.email, '') AS email, coalesce(l.first_name, '') AS first_name,
+    coalesce(l.last_name, '') AS last_name, coalesce(k.short_name, '') AS course_short_name,
+    coalesce(k.id_number, '') AS course_id_number, coalesce(k.full_name, '') AS course_full_name
+"""
+_JOINS = """
+    bridge.completion_instance i
+    LEFT JOIN bridge.learner l ON l.site = i.site AND l.user_id = i.user_id
+    LEFT JOIN bridge.course k ON k.site = i.site AND k.course_id = i.course_id
+"""
+_DELIVERED = """
+    EXISTS (SELECT FROM bridge.delivery d
+            WHERE d.destination = :destination AND d.instance_id = i.id AND d.kind = 'completion')
+"""
+_QUEUED = """
+    EXISTS (SELECT FROM bridge.export_queue q
+            WHERE q.destination = :destination AND q.instance_id = i.id AND q.kind = 'completion'
+              AND (q.state <> 'cancelled' OR q.revision = i.revision))
+"""
+_LACKING = f"i.ended_at IS NULL AND NOT i.after_deletion AND NOT {_DELIVERED} AND NOT {_QUEUED}"
+
+
+@dataclass(frozen=True)
+class Past:
+    """Which past instances a backfill asks for."""
+
+    destination: str
+    sites: Sequence[str]
+    since: datetime  #: completed at or after
+
+
+@dataclass(frozen=True)
+class PastCount:
+    """What a backfill would find."""
+
+    lacking: int  #: would be queued
+    delivered: int
+    queued: int  #: in the queue already, in whatever state
+    withheld: int  #: the learner was deleted in Totara before the bridge first saw the completion
+
+
+def set_baseline(transaction: Transaction, *, destination: str, site: str, now: datetime) -> bool:
+    """Store the site's newest instance as the destination's baseline, unless it has one; whether it was stored."""
+    stored = transaction.execute(
+        text(
+            """
+            INSERT INTO bridge.baseline (destination, site, instance_id, created_at)
+            SELECT :destination, :site, coalesce(max(id), 0), :now
+            FROM bridge.completion_instance WHERE site = :site
+            ON CONFLICT DO NOTHING
+            """
+        ),
+        {"destination": destination, "site": site, "now": now},
+    )
+    return stored.rowcount == 1
+
+
+def touched(transaction: Transaction, *, destination: str, site: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
+    """Instances that the merge of this transaction touched and the destination lacks, in slices."""
+    statement = text(
+        f"""
+        SELECT {_FIELDS} FROM {_JOINS}
+        WHERE i.id IN (SELECT id FROM touched_instance) AND i.id > :after AND {_LACKING}
+          AND (i.id > (SELECT b.instance_id FROM bridge.baseline b
+                       WHERE b.destination = :destination AND b.site = :site)
+               OR EXISTS (SELECT FROM bridge.export_queue q
+                          WHERE q.destination = :destination AND q.instance_id = i.id))
+        ORDER BY i.id LIMIT :slice_size
+        """
+    )
+    after = 0
+    while rows := transaction.execute(
+        statement, {"destination": destination, "site": site, "after": after, "slice_size": slice_size}
+    ).all():
+        yield rows
+        after = rows[-1].instance_id
+
+
+def revised(transaction: Transaction, *, destination: str) -> Sequence[Row[Any]]:
+    """Instances that the merge of this transaction revised and whose item for the destination was never posted."""
+    return transaction.execute(
+        text(
+            f"""
+            SELECT {_FIELDS} FROM {_JOINS}
+            JOIN bridge.export_queue q ON q.destination = :destination AND q.instance_id = i.id
+            WHERE i.id IN (SELECT id FROM touched_instance WHERE change = 'revised')
+              AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
+              AND q.state IN ('queued', 'failed', 'dead', 'held') AND q.revision <> i.revision
+            """
+        ),
+        {"destination": destination},
+    ).all()
+
+
+def count_reported(transaction: Transaction) -> int:
+    """How many instances the merge of this transaction revised or lost that some destination may already have."""
+    return int(
+        transaction.execute(
+            text(
+                """
+                SELECT count(DISTINCT t.id) FROM touched_instance t
+                WHERE t.change IN ('revised', 'lost')
+                  AND (EXISTS (SELECT FROM bridge.delivery d WHERE d.instance_id = t.id)
+                       OR EXISTS (SELECT FROM bridge.export_queue q
+                                  WHERE q.instance_id = t.id AND q.first_posted_at IS NOT NULL))
+                """
+            )
+        ).scalar_one()
+    )
+
+
+def past(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
+    """The next slice, by instance, of past instances that the destination lacks."""
+    return transaction.execute(
+        text(
+            f"""
+            SELECT {_FIELDS} FROM {_JOINS}
+            WHERE i.id > :after AND i.site = ANY(:sites) AND i.time_completed >= :since AND {_LACKING}
+            ORDER BY i.id LIMIT :slice_size
+            """
+        ),
+        _values(asked) | {"after": after, "slice_size": slice_size},
+    ).all()
+
+
+def count_past(transaction: Transaction, asked: Past) -> PastCount:
+    """How many past instances there are, by what a backfill would do with them."""
+    row = transaction.execute(
+        text(
+            f"""
+            SELECT count(*) FILTER (WHERE NOT after_deletion AND NOT delivered AND NOT queued) AS lacking,
+                   count(*) FILTER (WHERE delivered) AS delivered,
+                   count(*) FILTER (WHERE queued AND NOT delivered) AS queued,
+                   count(*) FILTER (WHERE after_deletion) AS withheld
+            FROM (SELECT i.after_deletion, {_DELIVERED} AS delivered, {_QUEUED} AS queued
+                  FROM bridge.completion_instance i
+                  WHERE i.site = ANY(:sites) AND i.time_completed >= :since AND i.ended_at IS NULL) found
+            """
+        ),
+        _values(asked),
+    ).one()
+    return PastCount(**row._mapping)
+
+
+def _values(asked: Past) -> dict[str, object]:
+    return {"destination": asked.destination, "sites": list(asked.sites), "since": asked.since}

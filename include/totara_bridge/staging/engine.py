@@ -1,0 +1,39 @@
+"""Connections and transactions to the staging database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, text
+
+#: What a use case holds and passes on to verbs: they never commit, its owner does.
+Transaction = Connection
+
+
+def staging_engine(url: str, *, connections: int = 5) -> Engine:
+    """An engine on the staging database; connects at first use.
+
+    :param connections: how many threads use it at the same time.
+    """
+    return create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"application_name": "totara-bridge", "connect_timeout": 10},
+    )
+
+
+@contextmanager
+def bulk_transaction(engine: Engine) -> Iterator[Transaction]:
+    """A transaction that moves many rows: memory for its joins, and no compiling of plans that run once."""
+    with engine.begin() as transaction:
+        transaction.execute(text("SET LOCAL work_mem = '64MB'"))
+        transaction.execute(text("SET LOCAL jit = off"))
+        yield transaction
+
+
+def driver(transaction: Transaction) -> psycopg.Connection[tuple[object, ...]]:
+    """The psycopg connection beneath, for COPY."""
+    return cast("psycopg.Connection[tuple[object, ...]]", transaction.connection.driver_connection)

@@ -1,0 +1,132 @@
+"""Claiming items for a batch, keeping them while it runs, and putting them back.
+
+States and lanes are written into the statements as literals: with bound values a generic plan could not prove that
+the partial indexes apply, and would read the whole table.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.states import Lane
+
+
+def claim(
+    transaction: Transaction,
+    *,
+    destination: str,
+    token: UUID,
+    limit: int,
+    now: datetime,
+    lease_until: datetime,
+) -> Sequence[Row[Any]]:
+    """Lease up to ``limit`` due items, skipping those that another drain holds; none while the destination rests.
+
+    Fresh items go first, but a tenth of each claim (at least one) is kept for each lower lane. The rows have id,
+    idempotency_key, payload, attempts and failures. ``first_posted_at`` is set here, before anything is posted.
+    """
+    values = {
+        "destination": destination,
+        "token": token,
+        "limit": limit,
+        "share": max(1, limit // 10) if limit > 2 else 0,
+        "now": now,
+        "lease_until": lease_until,
+    }
+    return transaction.execute(_CLAIM, values).all()
+
+
+def extend(transaction: Transaction, tokens: Collection[UUID], *, lease_until: datetime) -> int:
+    """Prolong the leases of these claims; how many items."""
+    return transaction.execute(
+        text(
+            "UPDATE bridge.export_queue SET lease_until = :lease_until "
+            "WHERE state = 'sending' AND claim_token = ANY(:tokens)"
+        ),
+        {"tokens": list(tokens), "lease_until": lease_until},
+    ).rowcount
+
+
+def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted: bool) -> int:
+    """Put items back where they were claimed from, attempts and lane kept; how many were still ours.
+
+    :param posted: off where no request with them was ever opened under this claim; their payload may then change.
+    """
+    return transaction.execute(
+        text(
+            f"""
+            UPDATE bridge.export_queue SET {_BACK},
+                first_posted_at = CASE WHEN :posted OR first_posted_at < claimed_at THEN first_posted_at END
+            WHERE id = ANY(:ids) AND state = 'sending' AND claim_token = :token
+            """
+        ),
+        {"ids": list(ids), "token": token, "posted": posted},
+    ).rowcount
+
+
+def release_expired(transaction: Transaction, *, destination: str, now: datetime) -> int:
+    """Put back items whose sender went silent; how many."""
+    return transaction.execute(
+        text(
+            f"""
+            UPDATE bridge.export_queue SET {_BACK}
+            WHERE destination = :destination AND state = 'sending' AND lease_until < :now
+            """
+        ),
+        {"destination": destination, "now": now},
+    ).rowcount
+
+
+_BACK = "state = claimed_from, claim_token = NULL, lease_until = NULL, claimed_from = NULL, claimed_at = NULL"
+
+
+def _due(lane: Lane, limit: str, *, but: Sequence[str] = ()) -> str:
+    """SQL: lock the next due items of a lane."""
+    others = "".join(f" AND q.id NOT IN (SELECT id FROM {name})" for name in but)
+    return f"""
+        SELECT q.id FROM bridge.export_queue q
+        WHERE q.destination = :destination AND q.lane = '{lane}' AND q.state IN ('queued', 'failed')
+          AND q.next_attempt_at <= :now AND (SELECT awake FROM destination){others}
+          AND (q.kind = 'completion' OR NOT EXISTS (
+                  SELECT FROM bridge.export_queue earlier
+                  WHERE earlier.destination = q.destination AND earlier.instance_id = q.instance_id
+                    AND earlier.id < q.id AND earlier.state NOT IN ('sent', 'cancelled')))
+        ORDER BY q.next_attempt_at, q.id LIMIT {limit}
+        FOR UPDATE OF q SKIP LOCKED
+    """
+
+
+def _left(*names: str) -> str:
+    taken = " ".join(f"- (SELECT count(*) FROM {name})" for name in names)
+    return f"greatest(0, :limit {taken})"
+
+
+# MATERIALIZED: PostgreSQL may otherwise run the locking sub-select more than once and claim more than the limit.
+_CLAIM = text(
+    f"""
+    WITH destination AS MATERIALIZED (
+        SELECT NOT EXISTS (SELECT FROM bridge.destination_state s WHERE s.destination = :destination
+                           AND (s.not_before > :now OR s.breaker_open_until > :now)) AS awake
+    ),
+    retry_share AS MATERIALIZED ({_due(Lane.RETRY, ":share")}),
+    backfill_share AS MATERIALIZED ({_due(Lane.BACKFILL, ":share")}),
+    fresh AS MATERIALIZED ({_due(Lane.FRESH, _left("retry_share", "backfill_share"))}),
+    retry AS MATERIALIZED (
+        {_due(Lane.RETRY, _left("retry_share", "backfill_share", "fresh"), but=["retry_share"])}
+    ),
+    backfill AS MATERIALIZED (
+        {_due(Lane.BACKFILL, _left("retry_share", "backfill_share", "fresh", "retry"), but=["backfill_share"])}
+    ),
+    due AS (SELECT id FROM retry_share UNION ALL SELECT id FROM backfill_share UNION ALL SELECT id FROM fresh
+            UNION ALL SELECT id FROM retry UNION ALL SELECT id FROM backfill)
+    UPDATE bridge.export_queue q
+    SET state = 'sending', claimed_from = q.state, claim_token = :token, lease_until = :lease_until,
+        claimed_at = :now, first_posted_at = coalesce(q.first_posted_at, :now)
+    WHERE q.id IN (SELECT id FROM due)
+    RETURNING q.id, q.idempotency_key, q.payload, q.attempts, q.failures
+    """
+)

@@ -1,0 +1,137 @@
+"""What Totara said: sites, learners, courses, completions and their instances, and how far each site was read."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, Index, Numeric, Sequence, SmallInteger, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from totara_bridge.completion import Status
+from totara_bridge.staging.schema.table import SCHEMA, Id, Table, one_of
+
+#: Grows with every staged change; what a puller's cursor counts in.
+CHANGE_SEQUENCE = Sequence("change_seq", schema=SCHEMA, metadata=Table.metadata)
+
+
+class SiteRow(Table):
+    """One Totara, and how to recognise it."""
+
+    __tablename__ = "site"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    connection: Mapped[str]
+    fingerprint: Mapped[int]  #: when Totara's course 1 was made, Unix seconds: differs between any two sites
+    first_seen_at: Mapped[datetime]
+
+
+class LearnerRow(Table):
+    """A learner as last known; the identity is kept when Totara blanks it on deletion."""
+
+    __tablename__ = "learner"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str]
+    id_number: Mapped[str]
+    email: Mapped[str]
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    suspended: Mapped[bool]
+    deleted_at: Mapped[datetime | None]  #: when the bridge first saw the deletion
+    changed_at: Mapped[datetime]
+
+
+class CourseRow(Table):
+    """A course as last known."""
+
+    __tablename__ = "course"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    course_id: Mapped[int] = mapped_column(primary_key=True)
+    category_id: Mapped[int]
+    short_name: Mapped[str]
+    id_number: Mapped[str]
+    full_name: Mapped[str]
+    visible: Mapped[bool]
+    changed_at: Mapped[datetime]
+
+
+class CompletionRow(Table):
+    """One learner's present state in one course."""
+
+    __tablename__ = "completion"
+    __table_args__ = (CheckConstraint(one_of("status", tuple(Status)), "status"),)
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    course_id: Mapped[int] = mapped_column(primary_key=True)
+    row_id: Mapped[int]
+    status: Mapped[str]
+    progress: Mapped[int | None] = mapped_column(SmallInteger)
+    grade: Mapped[Decimal | None] = mapped_column(Numeric(10, 5))
+    rpl: Mapped[str | None]
+    time_enrolled: Mapped[datetime | None]
+    time_started: Mapped[datetime | None]
+    time_completed: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]  #: when the bridge saw that Totara has it no more
+    changed_at: Mapped[datetime]
+    change_seq: Mapped[int] = mapped_column(CHANGE_SEQUENCE, server_default=CHANGE_SEQUENCE.next_value(), unique=True)
+
+
+class InstanceRow(Table):
+    """One time that a learner completed a course."""
+
+    __tablename__ = "completion_instance"
+    __table_args__ = (
+        # what the record key was made of; finds the instances of a pair too
+        UniqueConstraint(
+            "site",
+            "user_id",
+            "course_id",
+            "first_time_completed",
+            "ordinal",
+            name="completion_instance_minted_key",
+        ),
+        Index(
+            "completion_instance_current_ix",
+            "site",
+            "user_id",
+            "course_id",
+            unique=True,
+            postgresql_where=text("archived_at IS NULL AND ended_at IS NULL"),
+        ),
+        CheckConstraint(one_of("status", (Status.COMPLETE, Status.COMPLETE_RPL)), "status"),
+        CheckConstraint("record_key LIKE 'TB%' AND length(record_key) = 28", "record_key"),
+        CheckConstraint("(archived_at IS NULL) = (history_id IS NULL)", "archived_in_history"),
+        CheckConstraint("revision >= 1", "revision"),
+    )
+
+    id: Mapped[Id]
+    site: Mapped[str]
+    user_id: Mapped[int]
+    course_id: Mapped[int]
+    row_id: Mapped[int | None]  #: Totara's completion row; none for what was archived when first seen
+    history_id: Mapped[int | None]  #: Totara's history row, once archived
+    status: Mapped[str]
+    time_completed: Mapped[datetime]
+    first_time_completed: Mapped[datetime]  #: as first seen; part of the record key
+    ordinal: Mapped[int] = mapped_column(SmallInteger)  #: tells apart instances of one pair and time
+    revision: Mapped[int]
+    record_key: Mapped[str] = mapped_column(unique=True)
+    after_deletion: Mapped[bool]  #: the learner was already deleted when it was first seen: never sent
+    first_seen_at: Mapped[datetime]
+    revised_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]  #: Totara has this completion no more
+
+
+class WatermarkRow(Table):
+    """Extracted up to here, per site."""
+
+    __tablename__ = "watermark"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    log_id: Mapped[int]  #: highest ``course_completion_log.id`` read
+    read_at: Mapped[int]  #: Totara's clock at that read, Unix seconds: from here the next overlap goes back
+    extracted_at: Mapped[datetime]  #: our clock
+    compared_at: Mapped[datetime]  #: our clock at the last full compare

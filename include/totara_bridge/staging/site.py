@@ -1,0 +1,65 @@
+"""Sites: which Totara answers under which code, and how far each was read."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.schema import SiteRow, WatermarkRow
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """Extracted up to here."""
+
+    log_id: int  #: highest ``course_completion_log.id`` that was read
+    read_at: int  #: Totara's clock at that read, Unix seconds
+    extracted_at: datetime
+    compared_at: datetime  #: of the last full compare
+
+
+def reserve(transaction: Transaction, site: str) -> bool:
+    """Whether this transaction may extract the site: one at a time, or an older read could undo a newer one."""
+    return bool(
+        transaction.execute(
+            text("SELECT pg_try_advisory_xact_lock(hashtextextended('totara_bridge.extract.' || :site, 0))"),
+            {"site": site},
+        ).scalar_one()
+    )
+
+
+def recognise(transaction: Transaction, *, site: str, connection: str, fingerprint: int, now: datetime) -> int:
+    """Remember the site's fingerprint when first seen; the one that is remembered."""
+    transaction.execute(
+        insert(SiteRow)
+        .values(code=site, connection=connection, fingerprint=fingerprint, first_seen_at=now)
+        .on_conflict_do_update(index_elements=[SiteRow.code], set_={"connection": connection})
+    )
+    return transaction.execute(select(SiteRow.fingerprint).where(SiteRow.code == site)).scalar_one()
+
+
+def watermark(transaction: Transaction, site: str) -> Watermark | None:
+    """How far the site was read; none before its first extract."""
+    row = transaction.execute(
+        select(WatermarkRow.log_id, WatermarkRow.read_at, WatermarkRow.extracted_at, WatermarkRow.compared_at).where(
+            WatermarkRow.site == site
+        )
+    ).one_or_none()
+    return None if row is None else Watermark(*row)
+
+
+def advance(transaction: Transaction, site: str, to: Watermark) -> None:
+    """Move the watermark; belongs in the transaction that staged what was read."""
+    values = {
+        "log_id": to.log_id,
+        "read_at": to.read_at,
+        "extracted_at": to.extracted_at,
+        "compared_at": to.compared_at,
+    }
+    transaction.execute(
+        insert(WatermarkRow)
+        .values(site=site, **values)
+        .on_conflict_do_update(index_elements=[WatermarkRow.site], set_=values)
+    )

@@ -1,0 +1,140 @@
+"""A Totara read through its database, in one read-only transaction that sees one moment.
+
+PostgreSQL hands the records over by COPY, as text that is passed on as it is: no Python object is made of a row.
+MySQL and MariaDB have no such thing; their rows are streamed and written as the same text.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import cast
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from totara_bridge.completion import copy_lines
+from totara_bridge.errors import TotaraRefused
+from totara_bridge.totara.answers import explain, place
+from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.database.statements import Statement, Statements
+from totara_bridge.totara.source import Window
+
+_ROWS_AT_ONCE = 2_000
+
+
+class DatabaseSource:
+    """One Totara's database."""
+
+    def __init__(self, connection: TotaraConnection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator["DatabaseSnapshot"]:
+        """Totara as it is now; see `totara_bridge.totara.source.Source`."""
+        engine = self._connection.engine()
+        try:
+            try:
+                database = engine.connect().execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            except DBAPIError as error:
+                raise explain(error, self._connection.database_url) from error
+            with database:
+                yield DatabaseSnapshot(database, self._connection)
+        finally:
+            engine.dispose()
+
+
+class DatabaseSnapshot:
+    """A Totara at one moment; see `totara_bridge.totara.source.Snapshot`."""
+
+    def __init__(self, database: sa.Connection, connection: TotaraConnection) -> None:
+        self._database = database
+        self._url = connection.database_url
+        self._statements = Statements(connection.table_prefix, connection.query)
+        self.limited = not connection.query.reads_everything
+        self.fingerprint = self._fingerprint()
+        self.clock = self._number(sa.text(f"SELECT {self._seconds_now()}"))
+        self.newest_log_id = self._number(self._statements.newest_log_id())
+
+    def window(self, *, after: int, read_at: int, overlap: timedelta) -> Window:
+        """The change log after ``after``, and somewhat before it."""
+        since = read_at - int(overlap.total_seconds())
+        before = self._number(self._statements.log_id_before(since, up_to=after))
+        return Window(after=before, up_to=self.newest_log_id)
+
+    def completions(self, window: Window | None) -> Iterator[bytes]:
+        """Lines with `COMPLETION_COLUMNS`."""
+        return self._lines(self._statements.completions(window))
+
+    def history(self, window: Window | None) -> Iterator[bytes]:
+        """Lines with `HISTORY_COLUMNS`."""
+        return self._lines(self._statements.history(window))
+
+    def learners(self, window: Window | None) -> Iterator[bytes]:
+        """Lines with `LEARNER_COLUMNS`."""
+        return self._lines(self._statements.learners(window))
+
+    def courses(self, window: Window | None) -> Iterator[bytes]:
+        """Lines with `COURSE_COLUMNS`."""
+        return self._lines(self._statements.courses(window))
+
+    def changed_pairs(self, window: Window) -> Iterator[bytes]:
+        """user_id and course_id of each pair that the window names."""
+        return self._lines(self._statements.changed_pairs(window))
+
+    def whole_courses(self, window: Window) -> Iterator[bytes]:
+        """course_id of each course that was changed as a whole."""
+        return self._lines(self._statements.whole_courses(window))
+
+    def present_pairs(self, window: Window | None) -> Iterator[bytes]:
+        """user_id and course_id of each pair, whatever the connection's query says."""
+        return self._lines(self._statements.present_pairs(window))
+
+    def _fingerprint(self) -> int:
+        found = self._scalar(self._statements.fingerprint())
+        if found is None:
+            raise TotaraRefused(
+                f"The table course in the database {self._url.database} at {place(self._url)} has no course 1, "
+                "which every Totara has: correct the database's name or the table prefix."
+            )
+        return int(found)
+
+    def _seconds_now(self) -> str:
+        if self._database.dialect.name == "postgresql":
+            return "extract(epoch FROM now())::bigint"
+        return "unix_timestamp()"
+
+    def _number(self, statement: Statement | sa.TextClause) -> int:
+        return int(self._scalar(statement) or 0)
+
+    def _scalar(self, statement: Statement | sa.TextClause) -> int | None:
+        try:
+            return cast("int | None", self._database.execute(statement).scalar())
+        except DBAPIError as error:
+            raise explain(error, self._url) from error
+
+    def _lines(self, statement: Statement) -> Iterator[bytes]:
+        if self._database.dialect.name == "postgresql":
+            return self._copied(statement)
+        return self._streamed(statement)
+
+    def _copied(self, statement: Statement) -> Iterator[bytes]:
+        dialect = self._database.dialect
+        select = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        driver = cast("psycopg.Connection[tuple[object, ...]]", self._database.connection.driver_connection)
+        try:
+            with driver.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT".encode()) as copy:
+                while data := copy.read():
+                    yield bytes(data)
+        except psycopg.Error as error:
+            raise explain(DBAPIError("COPY", None, error), self._url) from error
+
+    def _streamed(self, statement: Statement) -> Iterator[bytes]:
+        try:
+            options = {"stream_results": True, "yield_per": _ROWS_AT_ONCE}
+            for rows in self._database.execute(statement, execution_options=options).partitions():
+                yield b"".join(copy_lines(rows))
+        except DBAPIError as error:
+            raise explain(error, self._url) from error

@@ -1,0 +1,234 @@
+"""What is asked of Totara's database, for PostgreSQL and MySQL/MariaDB alike.
+
+Names and meanings of columns as measured on Totara 17.3: times are Unix seconds, 0 or NULL is no time; there are no
+foreign keys, so a row may belong to a deleted user; ``course_completions`` has no time of change, hence the log.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal, null, or_, select, union
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from totara_bridge.completion import Status
+from totara_bridge.totara.query import ReadQuery
+from totara_bridge.totara.source import Window
+
+Statement = Select[Any] | sa.CompoundSelect[Any]
+
+
+class Statements:
+    """The statements over the tables of one prefix, with one connection's query."""
+
+    def __init__(self, prefix: str, query: ReadQuery) -> None:
+        self._query = query
+        self._completion = _table(
+            prefix + "course_completions",
+            "id userid course status timeenrolled timestarted timecompleted rpl rplgrade",
+        )
+        self._history = _table(prefix + "course_completion_history", "id courseid userid timecompleted grade")
+        self._log = _table(prefix + "course_completion_log", "id courseid userid timemodified")
+        self._criterion = _table(prefix + "course_completion_criteria", "id course")
+        self._met = _table(prefix + "course_completion_crit_compl", "userid course timecompleted")
+        self._user = _table(prefix + "user", "id username idnumber email firstname lastname suspended deleted")
+        self._course = _table(prefix + "course", "id category shortname idnumber fullname visible timecreated")
+        self._cohort = _table(prefix + "cohort", "id idnumber")
+        self._member = _table(prefix + "cohort_members", "cohortid userid")
+
+    def fingerprint(self) -> Statement:
+        """When course 1, the site itself, was made."""
+        return select(self._course.c.timecreated).where(self._course.c.id == 1)
+
+    def newest_log_id(self) -> Statement:
+        """The highest id of the change log; 0 where it is empty."""
+        return select(func.coalesce(func.max(self._log.c.id), 0))
+
+    def log_id_before(self, time: int, *, up_to: int) -> Statement:
+        """The last row not above ``up_to`` that was written before ``time``: walks back along the primary key."""
+        log = self._log.c
+        return select(log.id).where(log.id <= up_to, log.timemodified < time).order_by(log.id.desc()).limit(1)
+
+    def changed_pairs(self, window: Window) -> Statement:
+        """Each pair of learner and course that the window names."""
+        log = self._log.c
+        return select(log.userid, log.courseid).where(self._within(window), log.userid.is_not(None)).distinct()
+
+    def whole_courses(self, window: Window) -> Statement:
+        """Each course that was changed as a whole: its rows in the log name no learner."""
+        log = self._log.c
+        return select(log.courseid).where(self._within(window), log.userid.is_(None)).distinct()
+
+    def completions(self, window: Window | None) -> Statement:
+        """Columns as in `COMPLETION_COLUMNS`."""
+        row = self._completion.c
+        criteria = (
+            select(self._criterion.c.course, func.count().label("number"))
+            .group_by(self._criterion.c.course)
+            .subquery("criteria")
+        )
+        statement = select(
+            row.id,
+            row.userid,
+            row.course,
+            _status(row),
+            self._progress(row, criteria.c.number),
+            row.rplgrade,
+            func.nullif(row.rpl, ""),
+            func.nullif(row.timeenrolled, 0),
+            func.nullif(row.timestarted, 0),
+            func.nullif(row.timecompleted, 0),
+        ).select_from(self._completion.outerjoin(criteria, criteria.c.course == row.course))
+        return self._limit(statement, row.userid, row.course, self._completion, window)
+
+    def history(self, window: Window | None) -> Statement:
+        """Columns as in `HISTORY_COLUMNS`."""
+        row = self._history.c
+        statement = select(row.id, row.userid, row.courseid, func.nullif(row.timecompleted, 0), row.grade)
+        return self._limit(statement, row.userid, row.courseid, self._history, window)
+
+    def learners(self, window: Window | None) -> Statement:
+        """Columns as in `LEARNER_COLUMNS`, of learners with a completion or an archived one."""
+        row = self._user.c
+        return select(
+            row.id,
+            row.username,
+            row.idnumber,
+            row.email,
+            row.firstname,
+            row.lastname,
+            _flag(row.suspended),
+            _flag(row.deleted),
+        ).where(row.id.in_(select(self._read_pairs(window).c.userid)))
+
+    def courses(self, window: Window | None) -> Statement:
+        """Columns as in `COURSE_COLUMNS`, of courses with a completion or an archived one."""
+        row = self._course.c
+        return select(row.id, row.category, row.shortname, row.idnumber, row.fullname, _flag(row.visible)).where(
+            row.id.in_(select(self._read_pairs(window).c.courseid))
+        )
+
+    def present_pairs(self, window: Window | None) -> Statement:
+        """Each pair that has a completion or an archived one, whatever the connection's query says."""
+        return select(self._pairs(window, limited=False))
+
+    def _read_pairs(self, window: Window | None) -> Subquery:
+        return self._pairs(window, limited=True)
+
+    def _pairs(self, window: Window | None, *, limited: bool) -> Subquery:
+        parts = []
+        for table, course in (
+            (self._completion, self._completion.c.course),
+            (self._history, self._history.c.courseid),
+        ):
+            user = table.c.userid
+            statement = select(user.label("userid"), course.label("courseid"))
+            if limited:
+                parts.append(self._limit(statement, user, course, table, window))
+            else:
+                parts.append(self._within_pairs(statement, user, course, table, window))
+        return union(*parts).subquery("pairs")
+
+    def _limit(
+        self,
+        statement: Select[Any],
+        user: ColumnElement[int],
+        course: ColumnElement[int],
+        table: sa.TableClause,
+        window: Window | None,
+    ) -> Select[Any]:
+        return self._within_pairs(statement, user, course, table, window).where(*self._wanted(user, course))
+
+    def _within_pairs(
+        self,
+        statement: Select[Any],
+        user: ColumnElement[int],
+        course: ColumnElement[int],
+        table: sa.TableClause,
+        window: Window | None,
+    ) -> Select[Any]:
+        """The statement over ``table``, cut to the pairs that the window names."""
+        if window is None:
+            return statement
+        other = table.alias("of_whole_course")
+        other_course = other.c.course if "course" in other.c else other.c.courseid
+        # a join with what is named, not a condition on every row: the cost grows with the change, not the table
+        named = union(
+            self.changed_pairs(window),
+            select(other.c.userid, other_course).where(other_course.in_(self.whole_courses(window))),
+        ).subquery("named")
+        return statement.join(named, and_(named.c.userid == user, named.c.courseid == course))
+
+    def _wanted(self, user: ColumnElement[int], course: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        """The connection's query as conditions; none where it limits nothing."""
+        query = self._query
+        conditions: list[ColumnElement[bool]] = []
+        if query.course_ids:
+            conditions.append(course.in_(query.course_ids))
+        if query.category_ids:
+            conditions.append(
+                course.in_(select(self._course.c.id).where(self._course.c.category.in_(query.category_ids)))
+            )
+        if query.audience_idnumbers:
+            members = select(self._member.c.userid).where(
+                self._member.c.cohortid.in_(
+                    select(self._cohort.c.id).where(self._cohort.c.idnumber.in_(query.audience_idnumbers))
+                )
+            )
+            conditions.append(user.in_(members))
+        if query.learner_idnumbers:
+            conditions.append(
+                user.in_(select(self._user.c.id).where(self._user.c.idnumber.in_(query.learner_idnumbers)))
+            )
+        return conditions
+
+    def _within(self, window: Window) -> ColumnElement[bool]:
+        return and_(self._log.c.id > window.after, self._log.c.id <= window.up_to)
+
+    def _progress(
+        self, row: ReadOnlyColumnCollection[str, Any], criteria: ColumnElement[int]
+    ) -> ColumnElement[int | None]:
+        """The share of the course's completion criteria that are met, in percent; none where it has none."""
+        met = (
+            select(func.count())
+            .where(
+                self._met.c.userid == row.userid,
+                self._met.c.course == row.course,
+                self._met.c.timecompleted.is_not(None),
+            )
+            .scalar_subquery()
+        )
+        share = sa.cast(func.round(met * 100.0 / criteria), sa.Integer)
+        return case(
+            (func.nullif(row.timecompleted, 0).is_not(None), literal(100)),
+            (row.status.in_([50, 75]), literal(100)),
+            (criteria > 0, func.least(share, 100)),
+            else_=null(),
+        )
+
+
+def _status(row: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[str]:
+    """Totara's own reading: a row with a date is complete; the code 0 can occur on raw rows."""
+    by_rpl = or_(row.status == 75, func.coalesce(row.rpl, "") != "")
+    return case(
+        (and_(func.coalesce(row.timecompleted, 0) != 0, by_rpl), Status.COMPLETE_RPL.value),
+        (func.coalesce(row.timecompleted, 0) != 0, Status.COMPLETE.value),
+        (row.status == 75, Status.COMPLETE_RPL.value),
+        (row.status == 50, Status.COMPLETE.value),
+        (or_(row.status == 25, row.timestarted > 0), Status.IN_PROGRESS.value),
+        else_=Status.NOT_STARTED.value,
+    )
+
+
+def _flag(column: ColumnElement[int]) -> ColumnElement[str]:
+    return case((column != 0, "t"), else_="f")
+
+
+def _table(name: str, columns: str) -> sa.TableClause:
+    return sa.table(name, *(sa.column(column, _type(column)) for column in columns.split()))
+
+
+def _type(column: str) -> sa.types.TypeEngine[Any]:
+    text = {"rpl", "username", "idnumber", "email", "firstname", "lastname", "shortname", "fullname"}
+    if column in text:
+        return sa.Text()
+    return sa.Numeric(10, 5) if column in {"rplgrade", "grade"} else sa.BigInteger()

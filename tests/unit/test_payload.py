@@ -1,0 +1,62 @@
+"""The default template, letter by letter."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from totara_bridge.completion import Status
+from totara_bridge.oracle import payload
+from totara_bridge.oracle.payload import Deliverable
+
+ITEM = Deliverable(
+    item_key="TBABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    kind="completion",
+    revision=1,
+    site="sbx",
+    user_id=7,
+    course_id=12,
+    status=Status.COMPLETE,
+    progress=100,
+    time_completed=datetime(2026, 3, 1, 9, 30, 5, tzinfo=UTC),
+    username="zoe",
+    id_number="E-7",
+    email="zoe@example.com",
+    first_name='Zoë "Z"',
+    last_name="Łuk\n",
+    course_short_name="FS1",
+    course_id_number=None,
+    course_full_name="Fire safety",
+)
+
+TEXT = (
+    '{"idempotencyKey":"TBABCDEFGHIJKLMNOPQRSTUVWXYZ","kind":"completion","revision":1,"site":"sbx","userId":7,'
+    '"courseId":12,"status":"complete","progress":100,"timecompleted":"2026-03-01T09:30:05Z",'
+    '"user":{"username":"zoe","idnumber":"E-7","email":"zoe@example.com","firstname":"Zoë \\"Z\\"",'
+    '"lastname":"Łuk\\n"},"course":{"shortname":"FS1","idnumber":null,"fullname":"Fire safety"}}'
+)
+
+
+def test_an_item_is_this_text() -> None:
+    assert payload.render(ITEM) == TEXT
+
+
+def test_the_completion_time_is_in_utc() -> None:
+    local = replace(ITEM, time_completed=datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-8))))
+    assert json.loads(payload.render(local))["timecompleted"] == "2026-03-02T07:30:00Z"
+    assert json.loads(payload.render(replace(ITEM, time_completed=None)))["timecompleted"] is None
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        payload.render(replace(ITEM, time_completed=datetime(2026, 3, 1)))  # noqa: DTZ001  that is the point
+
+
+def test_a_body_holds_the_texts_as_they_are() -> None:
+    assert payload.body([TEXT, "{ }"]) == f'{{"items":[{TEXT},{{ }}]}}'.encode()
+
+
+def test_the_same_body_has_the_same_key() -> None:
+    assert payload.idempotency_key(b"a") == payload.idempotency_key(b"a")
+    assert payload.idempotency_key(b"a") != payload.idempotency_key(b"b")
