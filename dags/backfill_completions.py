@@ -48,6 +48,7 @@ def backfill_completions() -> None:
     for destination in config.destinations:
         task(
             task_id=f"backfill_{destination.code}",
+            multiple_outputs=False,
             queue=destination.queue or "default",
             executor=destination.executor,
             outlets=[MAYBE_STAGED],

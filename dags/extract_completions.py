@@ -58,6 +58,7 @@ def extract_completions() -> None:
     for site in config.sites:
         task(
             task_id=f"extract_{site.code}",
+            multiple_outputs=False,
             queue=site.queue or "default",
             executor=site.executor,
             outlets=[MAYBE_STAGED],

@@ -38,6 +38,7 @@ def push_completions() -> None:
     for destination in config.destinations:
         for number in range(1, destination.drain_tasks + 1):
             task(
+                multiple_outputs=False,
                 task_id=f"push_{destination.code}" + (f"_{number}" if number > 1 else ""),
                 queue=destination.queue or "default",
                 executor=destination.executor,

@@ -4,12 +4,21 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy import Engine, NullPool, create_engine
 
+from tests.bridge import Bridge
 from totara_bridge.local.postgres import EmbeddedPostgres
+from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.sandbox.totara import schema as totara_schema
+from totara_bridge.sandbox.totara.seed import seed
+from totara_bridge.staging.migrate import migrate
 
 #: Airflow reads its settings at import: never those of the person who runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-")
@@ -40,3 +49,83 @@ def new_database(postgres: EmbeddedPostgres) -> Callable[[str], str]:
         return postgres.ensure_database(f"{word}_{next(numbers)}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def staging_template(postgres: EmbeddedPostgres) -> str:
+    """A migrated staging database to copy."""
+    migrate(_driver(postgres.ensure_database("staging_template")))
+    return "staging_template"
+
+
+@pytest.fixture(scope="session")
+def totara_template(postgres: EmbeddedPostgres) -> str:
+    """A sandbox Totara with the captured rows to copy."""
+    engine = create_engine(_driver(postgres.ensure_database("totara_template")), poolclass=NullPool)
+    totara_schema.create(engine)
+    seed(engine)
+    return "totara_template"
+
+
+@pytest.fixture
+def copy_of(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], Engine]]:
+    """Make a database that is a copy of a template, for the length of a test."""
+    made: list[tuple[str, Engine]] = []
+
+    def copy(template: str) -> Engine:
+        name = f"{template}_{next(_COPIES)}"
+        with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            )
+        engine = create_engine(_driver(postgres.dsn(name)), pool_size=20)
+        made.append((name, engine))
+        return engine
+
+    yield copy
+    for name, engine in made:
+        engine.dispose()
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def staging(copy_of: Callable[[str], Engine], staging_template: str) -> Engine:
+    """An empty staging database."""
+    return copy_of(staging_template)
+
+
+@pytest.fixture
+def totara(copy_of: Callable[[str], Engine], totara_template: str) -> Engine:
+    """A sandbox Totara with the captured rows."""
+    return copy_of(totara_template)
+
+
+@pytest.fixture
+def bridge(staging: Engine, totara: Engine) -> Bridge:
+    """The bridge between the captured Totara and an empty staging database."""
+    return Bridge(staging, totara)
+
+
+@pytest.fixture
+def oracle() -> Iterator[SandboxOracle]:
+    """A sandbox Oracle that has received nothing yet."""
+    with SandboxOracle() as running:
+        yield running
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Return once the condition holds; the test's own time limit ends a wait in vain."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        while not condition():
+            time.sleep(0.05)
+
+    return wait
+
+
+_COPIES = itertools.count(1)
+
+
+def _driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -1,6 +1,8 @@
 """A real Airflow knows both connection types, masks their secrets, and its tasks get checked connections."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -84,6 +86,13 @@ def test_airflow_lists_the_type_with_its_fields(kind: str, name: str, fields: st
     assert (hook.hook_name, hook.package_name, hook.connection_testable) == (name, "totara-bridge", True)
     widgets = [key for key in manager.connection_form_widgets if key.startswith(f"extra__{kind}__")]
     assert widgets == [f"extra__{kind}__{field}" for field in fields.split()]
+
+
+def test_reading_the_provider_imports_nothing_heavy() -> None:
+    heavy = "{'airflow', 'requests', 'sqlalchemy', 'pydantic'}"
+    program = f"import sys, totara_bridge.orchestration.provider; print({heavy} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
 
 
 def test_the_form_calls_the_standard_fields_what_they_are() -> None:

@@ -40,20 +40,14 @@ def tcp_postgres() -> Iterator[URL]:
     server = get_server(folder, cleanup_mode=None, start=False)
     server.ensure_pgdata_inited()
     (folder / "pg_hba.conf").write_text(
-        "local all all trust\n"
-        "host all outsider 127.0.0.1/32 reject\n"
-        "host all all 127.0.0.1/32 scram-sha-256\n"
+        "local all all trust\nhost all outsider 127.0.0.1/32 reject\nhost all all 127.0.0.1/32 scram-sha-256\n"
     )
 
     def control(*arguments: str) -> None:
-        pgexec(
-            "pg_ctl", ("-w", "-D", str(folder), *arguments), bin_path=server.bin_path, user=server.system_user
-        )
+        pgexec("pg_ctl", ("-w", "-D", str(folder), *arguments), bin_path=server.bin_path, user=server.system_user)
 
     control("-o", f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off", "-l", str(folder / "log"), "start")
-    with psycopg.connect(
-        f"host={folder} port={port} user=postgres dbname=postgres", autocommit=True
-    ) as local:
+    with psycopg.connect(f"host={folder} port={port} user=postgres dbname=postgres", autocommit=True) as local:
         local.execute(f"ALTER ROLE postgres PASSWORD '{_PASSWORD}'")
     yield URL.create("postgresql+psycopg", "postgres", _PASSWORD, "127.0.0.1", port, "postgres")
     control("-m", "fast", "stop")
@@ -83,9 +77,7 @@ def mariadb() -> Iterator[URL]:
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert server.stderr is not None
-    assert any("ready for connections" in line for line in server.stderr), (
-        "mariadbd ended before it was ready"
-    )
+    assert any("ready for connections" in line for line in server.stderr), "mariadbd ended before it was ready"
     drain = threading.Thread(target=server.stderr.read)
     drain.start()
     local = pymysql.connect(unix_socket=f"{folder}/socket", user="root")

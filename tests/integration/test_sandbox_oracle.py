@@ -129,14 +129,9 @@ def test_a_malformed_request_is_refused(
     ],
 )
 def test_a_token_is_refused_with_a_json_error(
-    oracle: SandboxOracle,
-    session: requests.Session,
-    form: dict[str, str],
-    credentials: tuple[str, str] | None,
-    status: int,
-    error: str,
+    oracle: SandboxOracle, form: dict[str, str], credentials: tuple[str, str] | None, status: int, error: str
 ) -> None:
-    answer = session.post(oracle.token_url, form, auth=credentials, timeout=30)
+    answer = requests.post(oracle.token_url, form, auth=credentials, timeout=30)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.json()["error_description"]
 

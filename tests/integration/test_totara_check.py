@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -171,17 +172,13 @@ def unused_port() -> Iterator[int]:
 
 def test_no_answer(whole: Totara, silent: int) -> None:
     said = whole.told(TotaraUnavailable, whole.reader.set(port=silent), timeout_ms=300)
-    assert said.startswith(
-        f"Totara's database at 127.0.0.1:{silent} did not answer in time: open the way to it"
-    )
+    assert said.startswith(f"Totara's database at 127.0.0.1:{silent} did not answer in time: open the way to it")
 
 
 def test_tls_is_wanted_but_not_offered(whole: Totara) -> None:
     wanted = {"sslmode": "require"} if whole.is_postgres else {"ssl_check_hostname": "false"}
     said = whole.told(TotaraRefused, whole.reader.update_query_dict(wanted))
-    assert said.startswith(
-        f"The TLS connection to Totara's database at 127.0.0.1:{whole.reader.port} cannot be made"
-    )
+    assert said.startswith(f"The TLS connection to Totara's database at 127.0.0.1:{whole.reader.port} cannot be made")
     assert "support" in said
     assert said.endswith("or ask for no TLS there.")
 
@@ -224,9 +221,7 @@ def test_mysql_does_not_let_this_machine_in() -> None:
 
         server = threading.Thread(target=turn_away)
         server.start()
-        said = _told_at(
-            URL.create("mysql", "reader", host="127.0.0.1", port=listener.getsockname()[1], database="lms")
-        )
+        said = _told_at(URL.create("mysql", "reader", host="127.0.0.1", port=listener.getsockname()[1], database="lms"))
         server.join()
     assert "does not let the user \"reader\" in from this machine (Host '10.1.2.3' is not allowed" in said
 
@@ -310,9 +305,7 @@ def test_a_statement_that_takes_too_long(totara: Totara) -> None:
     with totara.admin.begin() as other:
         other.exec_driver_sql(lock[totara.is_postgres])
         said = totara.told(TotaraUnavailable, timeout_ms=500)
-    assert (
-        "stopped a statement that took too long" if totara.is_postgres else "did not answer in time"
-    ) in said
+    assert ("stopped a statement that took too long" if totara.is_postgres else "did not answer in time") in said
 
 
 @pytest.fixture
@@ -330,3 +323,13 @@ def test_a_unix_socket_with_nobody_behind_it(socket_address: str) -> None:
     )
     with pytest.raises(TotaraUnavailable, match="Nothing listens at /nowhere"):
         check(nobody)
+
+
+def test_the_grants_in_the_documentation_are_enough(totara: Totara) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "connections.md").read_text()
+    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    (block,) = [each for each in blocks if ("CREATE ROLE" in each) == totara.is_postgres]
+    here = block.replace(" totara.", f" {totara.reader.database}.").strip()
+    totara.run(*here.rstrip(";").split(";\n"))
+    found = check(totara.connection(totara.reader.set(username="totara_bridge", password="choose-one")))
+    assert "2 completions" in found

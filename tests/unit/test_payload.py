@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +62,20 @@ def test_a_body_holds_the_texts_as_they_are() -> None:
 def test_the_same_body_has_the_same_key() -> None:
     assert payload.idempotency_key(b"a") == payload.idempotency_key(b"a")
     assert payload.idempotency_key(b"a") != payload.idempotency_key(b"b")
+
+
+def test_the_published_example_has_the_fields_that_are_sent() -> None:
+    page = (Path(__file__).parents[2] / "docs/oracle-endpoint.md").read_text()
+    example = json.loads(page.split("```json\n")[1].split("```")[0])
+    sent = json.loads(payload.body([TEXT]))
+    assert _fields(example) == _fields(sent)
+
+
+def _fields(document: Any) -> Any:
+    match document:
+        case dict():
+            return {name: _fields(value) for name, value in document.items()}
+        case list():
+            return [_fields(value) for value in document]
+        case _:
+            return None

@@ -17,7 +17,7 @@ def _width(table: Table) -> int:
 
 
 def test_every_table_is_within_the_limits_of_mysql() -> None:
-    dialect = mysql.dialect()  # type: ignore[no-untyped-call]
+    dialect = mysql.dialect()
     for table in tables().metadata.sorted_tables:
         definition = str(CreateTable(table).compile(dialect=dialect))
         assert "id BIGINT NOT NULL AUTO_INCREMENT" in definition

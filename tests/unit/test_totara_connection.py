@@ -109,9 +109,7 @@ def test_no_database_url() -> None:
 @pytest.mark.parametrize("address", ["db.example.com", "postgresql://reader:s3cret@db:port/totara"])
 def test_no_address(address: str) -> None:
     said = _refused(database_url=address)
-    assert said.startswith(
-        'The connection lms has a "Database URL" that is no address: write it as postgresql://'
-    )
+    assert said.startswith('The connection lms has a "Database URL" that is no address: write it as postgresql://')
     assert "s3cret" not in said
 
 

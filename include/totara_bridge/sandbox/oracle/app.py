@@ -110,9 +110,7 @@ async def get_requests(
     return _sandbox(request).store.requests(state=state, status=status, limit=limit)
 
 
-async def wait(
-    request: Request, requests: int = 0, in_flight: int = 0, keys_stored: int = 0
-) -> dict[str, Any]:
+async def wait(request: Request, requests: int = 0, in_flight: int = 0, keys_stored: int = 0) -> dict[str, Any]:
     """Answer once at least so many requests came, are in flight, or so many keys are stored."""
     sandbox = _sandbox(request)
 

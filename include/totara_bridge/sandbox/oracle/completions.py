@@ -106,9 +106,7 @@ class Sandbox:
         return _spoilt(answer, whole)
 
     def _store(self, number: int, items: list[Sent], each: dict[str, Action]) -> Response:
-        errors = {
-            sent.key: error for sent in items if (error := _ordered_error(sent, each) or _invalid(sent))
-        }
+        errors = {sent.key: error for sent in items if (error := _ordered_error(sent, each) or _invalid(sent))}
         if self.settings.empty_answers:
             if errors:
                 error = next(iter(errors.values()))["error"]
@@ -120,9 +118,7 @@ class Sandbox:
             {"idempotencyKey": key, "status": became.word, "reference": became.reference}
             for key, became in stored.items()
         ]
-        results += [
-            {"idempotencyKey": key, **error} for key, error in errors.items() if error["status"] != "missing"
-        ]
+        results += [{"idempotencyKey": key, **error} for key, error in errors.items() if error["status"] != "missing"]
         return JSONResponse({"results": results}, 207 if errors else 200)
 
     async def _pause(self, seconds: float) -> None:
@@ -221,9 +217,7 @@ def _spoilt(answer: Response, action: Action) -> Response:
     if action.cut is not None:
         return HangUp(answer, action.cut)
     if action.truncate is not None:
-        return Response(
-            bytes(answer.body)[: action.truncate], answer.status_code, media_type="application/json"
-        )
+        return Response(bytes(answer.body)[: action.truncate], answer.status_code, media_type="application/json")
     return answer
 
 

@@ -31,9 +31,7 @@ class Action(_Part):
     """What happens; several may be given together."""
 
     delay: float = 0.0  #: seconds before anything else
-    hang: Literal["before", "after"] | None = (
-        None  #: before or after storing, until ``POST /sandbox/release``
-    )
+    hang: Literal["before", "after"] | None = None  #: before or after storing, until ``POST /sandbox/release``
     close: Literal["before", "after"] | None = None  #: close the connection instead of answering
     status: int | None = None  #: answer this instead, with ``headers`` and ``body``
     headers: dict[str, str] = {}
@@ -87,9 +85,7 @@ class Faults:
             met = [sent for sent in items if _meets_item(fault.match, sent)]
             if fault.match.endpoint != endpoint or not _meets_request(fault.match, size, met):
                 continue
-            if not self._is_its_turn(
-                number, fault.match, free=whole is None or fault.action.item is not None
-            ):
+            if not self._is_its_turn(number, fault.match, free=whole is None or fault.action.item is not None):
                 continue
             if fault.action.item is not None:
                 each |= {sent.key: fault.action for sent in met}

@@ -45,9 +45,7 @@ class Server(uvicorn.Server):
         self._tokens = Tokens(client_id, client_secret)
         self._sandbox: Sandbox | None = None
         app = create_app(self._open)
-        super().__init__(
-            uvicorn.Config(app, http=_Protocol, ws="none", loop="asyncio", lifespan="on", log_config=None)
-        )
+        super().__init__(uvicorn.Config(app, http=_Protocol, ws="none", loop="asyncio", lifespan="on", log_config=None))
 
     def _open(self) -> Sandbox:
         self._sandbox = Sandbox(Store(self._data), self._tokens)

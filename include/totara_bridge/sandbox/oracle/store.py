@@ -125,9 +125,7 @@ class Store:
         """The keys that were accepted, in the order they came."""
         return [row["key"] for row in self._rows("SELECT key FROM item ORDER BY id")]
 
-    def items(
-        self, *, key: str | None = None, user_id: int | None = None, limit: int
-    ) -> list[dict[str, Any]]:
+    def items(self, *, key: str | None = None, user_id: int | None = None, limit: int) -> list[dict[str, Any]]:
         """What was accepted, newest first."""
         rows = self._rows(
             "SELECT id, key, user_id, payload, request, conflicts,"
@@ -136,14 +134,9 @@ class Store:
             " ORDER BY id DESC LIMIT :limit",
             {"key": key, "user": user_id, "limit": limit},
         )
-        return [
-            dict(row) | {"payload": json.loads(row["payload"]), "reference": _reference(row["id"])}
-            for row in rows
-        ]
+        return [dict(row) | {"payload": json.loads(row["payload"]), "reference": _reference(row["id"])} for row in rows]
 
-    def requests(
-        self, *, state: str | None = None, status: int | None = None, limit: int
-    ) -> list[dict[str, Any]]:
+    def requests(self, *, state: str | None = None, status: int | None = None, limit: int) -> list[dict[str, Any]]:
         """Requests, newest first, each with the keys of its items."""
         rows = self._rows(
             "SELECT *, (SELECT json_group_array(key) FROM receipt WHERE receipt.request = sent.id) AS keys"

@@ -48,10 +48,7 @@ class Tokens:
         if form.get("grant_type") != "client_credentials":
             return _error(400, "unsupported_grant_type", "The grant type must be client_credentials.")
         scopes = form.get("scope", "").split()
-        if any(
-            scope not in settings.scopes and not scope.startswith("urn:opc:resource:expiry=")
-            for scope in scopes
-        ):
+        if any(scope not in settings.scopes and not scope.startswith("urn:opc:resource:expiry=") for scope in scopes):
             return _error(400, "invalid_scope", "The client asked for a scope that it may not have.")
         return self._issue(settings)
 

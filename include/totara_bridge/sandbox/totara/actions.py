@@ -1,18 +1,15 @@
 """What happens to completions in a Totara: row, history and change log change together, as measured."""
 
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
 from totara_bridge.sandbox.totara import change_log
 from totara_bridge.sandbox.totara.change_log import Status
 from totara_bridge.sandbox.totara.site_acts import SiteActs
-from totara_bridge.sandbox.totara.site_reads import ADMIN
+from totara_bridge.sandbox.totara.site_reads import ADMIN, Row
 
 CRON = 0  #: ``changeuserid`` of what nobody did by hand
-
-_Row = dict[str, Any]
 
 
 class TotaraActs(SiteActs):
@@ -57,7 +54,7 @@ class TotaraActs(SiteActs):
 
     def complete_by_rpl(self, user: int, course: int, at: int, note: str, grade: Decimal | None = None) -> None:
         """Somebody recognises prior learning, usually dated in the past: no criterion is met."""
-        values: _Row = {"timecompleted": at, "rpl": note, "rplgrade": grade}
+        values: Row = {"timecompleted": at, "rpl": note, "rplgrade": grade}
         with self.engine.begin() as connection:
             row = self._current(connection, user, course)
             self._save(connection, row, values | self._job(connection, user))
@@ -154,13 +151,13 @@ class TotaraActs(SiteActs):
             row = self._current(connection, user, course)
             connection.execute(update(current).where(current.c.id == row["id"]).values(timecompleted=at))
 
-    def _find(self, connection: Connection, user: int, course: int) -> _Row | None:
+    def _find(self, connection: Connection, user: int, course: int) -> Row | None:
         current = self.tables.course_completions
         statement = select(current).where(current.c.userid == user, current.c.course == course)
         row = connection.execute(statement.with_for_update()).mappings().one_or_none()
         return None if row is None else dict(row)
 
-    def _current(self, connection: Connection, user: int, course: int) -> _Row:
+    def _current(self, connection: Connection, user: int, course: int) -> Row:
         row = self._find(connection, user, course)
         if row is None:
             raise LookupError(f"User {user} has no completion in course {course}: enrol the user first.")
@@ -178,18 +175,18 @@ class TotaraActs(SiteActs):
             self._log(connection, course, user, words, changed_by=CRON)
         return made
 
-    def _start(self, connection: Connection, row: _Row) -> None:
+    def _start(self, connection: Connection, row: Row) -> None:
         self._save(connection, row, {"timestarted": self._now()})
 
-    def _complete(self, connection: Connection, row: _Row, at: int) -> None:
+    def _complete(self, connection: Connection, row: Row, at: int) -> None:
         values = {"timecompleted": at, **self._job(connection, row["userid"])}
         self._save(connection, row, values, changed_by=CRON)
 
     def _save(
         self,
         connection: Connection,
-        row: _Row,
-        values: _Row,
+        row: Row,
+        values: Row,
         *,
         what: str = change_log.UPDATED,
         changed_by: int = ADMIN,
@@ -200,7 +197,7 @@ class TotaraActs(SiteActs):
         connection.execute(update(current).where(current.c.id == row["id"]).values(after))
         self._log(connection, row["course"], row["userid"], change_log.saved(what, after), changed_by)
 
-    def _delete(self, connection: Connection, row: _Row) -> None:
+    def _delete(self, connection: Connection, row: Row) -> None:
         current, met = self.tables.course_completions, self.tables.course_completion_crit_compl
         user, course = row["userid"], row["course"]
         connection.execute(delete(current).where(current.c.id == row["id"]))
@@ -232,7 +229,7 @@ class TotaraActs(SiteActs):
         return {"organisationid": organisation or 0, "positionid": position or 0}
 
 
-def _status(row: _Row) -> Status:
+def _status(row: Row) -> Status:
     if row["timecompleted"] is not None:
         return Status.COMPLETE_RPL if row["rpl"] else Status.COMPLETE
     return Status.IN_PROGRESS if row["timestarted"] else Status.NOT_STARTED

@@ -9,7 +9,7 @@ from typing import Any
 CREATED = "Created current completion in completion_completion->_save"
 UPDATED = "Updated current completion in completion_completion->_save"
 EDITED = "edited in completion editor"
-HISTORY_EDITED = "History edited in completion editor"
+HISTORY_EDITED = "History edited in completion editor"  # made up: this one was not recorded
 ARCHIVED = "History created in archive_course_completion"
 DELETED = "Deleted current completion and all crit compl records in delete_course_completion_data"
 RESET = (

@@ -1,18 +1,20 @@
 """What a test asks of a Totara's tables."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, Select, func, select
+from sqlalchemy import Engine, Select, func, select
 
 from totara_bridge.sandbox.totara.change_log import Status
 from totara_bridge.sandbox.totara.schema import tables
 
-GUEST, ADMIN = 1, 2  #: users that every Totara has
+#: A row, by Totara's column names.
+Row = dict[str, Any]
+
+ADMIN = 2  #: the administrator of every Totara; user 1 is its guest
 
 
 class SiteReads:
-    """Rows come as mappings from Totara's column names."""
+    """Rows are copies: changing one changes nothing in Totara."""
 
     def __init__(self, engine: Engine, prefix: str = "ttr_") -> None:
         """:param prefix: of the names of the tables."""
@@ -55,27 +57,27 @@ class SiteReads:
             raise LookupError(f"There are not {nth + 1} completions of status {status} in this Totara.")
         return rows[0]["userid"], rows[0]["course"]
 
-    def user(self, user: int) -> RowMapping:
+    def user(self, user: int) -> Row:
         """One user's row."""
         return self._rows(select(self.tables.user).where(self.tables.user.c.id == user))[0]
 
-    def completion(self, user: int, course: int) -> RowMapping | None:
+    def completion(self, user: int, course: int) -> Row | None:
         """The current row of the pair."""
         current = self.tables.course_completions
         rows = self._rows(select(current).where(current.c.userid == user, current.c.course == course))
         return rows[0] if rows else None
 
-    def history(self, user: int, course: int) -> Sequence[RowMapping]:
+    def history(self, user: int, course: int) -> list[Row]:
         """The archived completions of the pair, oldest row first."""
         past = self.tables.course_completion_history
         return self._rows(select(past).where(past.c.userid == user, past.c.courseid == course).order_by(past.c.id))
 
-    def criteria_met(self, user: int, course: int) -> Sequence[RowMapping]:
+    def criteria_met(self, user: int, course: int) -> list[Row]:
         """What the pair has met of the course's criteria."""
         met = self.tables.course_completion_crit_compl
         return self._rows(select(met).where(met.c.userid == user, met.c.course == course).order_by(met.c.id))
 
-    def log_since(self, log_id: int) -> Sequence[RowMapping]:
+    def log_since(self, log_id: int) -> list[Row]:
         """The lines of the change log after this id."""
         log = self.tables.course_completion_log
         return self._rows(select(log).where(log.c.id > log_id).order_by(log.c.id))
@@ -84,6 +86,6 @@ class SiteReads:
         """The highest id in the change log, 0 while it is empty."""
         return int(self._rows(select(func.max(self.tables.course_completion_log.c.id).label("id")))[0]["id"] or 0)
 
-    def _rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+    def _rows(self, statement: Select[Any]) -> list[Row]:
         with self.engine.connect() as connection:
-            return connection.execute(statement).mappings().all()
+            return [dict(row) for row in connection.execute(statement).mappings()]

@@ -1,0 +1,168 @@
+"""The processes that a local run started: each in a session of its own, each found again after any crash.
+
+A process writes its own id before it becomes the program, so none ever runs unrecorded; whatever it starts
+stays in its session, however it names itself.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from totara_bridge.local.home import Home, LocalRunFailed
+
+#: In the environment of each of our processes: the data folder of its run.
+MARKER = "TOTARA_BRIDGE_RUN"
+
+_RECORD_THEN_BECOME = 'echo $$ > "$1" && shift && exec "$@"'
+_CLOCKS_MAY_DIFFER = 2.0  # seconds, between the kernel's start times and the file system's
+_PATIENCE = 25.0  # seconds for Airflow to end by itself
+
+
+def start(home: Home, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a program that goes on when ours ends; what it says goes to its log."""
+    with (home.logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _RECORD_THEN_BECOME, name, str(_record(home, name)), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.root,
+            env={**environment, MARKER: str(home.root)},
+            start_new_session=True,
+        )
+
+
+def run(home: Home, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run a program to its end.
+
+    :raises LocalRunFailed: it ended badly.
+    """
+    finish(home, name, start(home, name, command, environment))
+
+
+def finish(home: Home, name: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a program that was started.
+
+    :raises LocalRunFailed: it ended badly.
+    """
+    if process.wait() != 0:
+        raise LocalRunFailed(f"{name} failed: {last_words(home, name)}")
+    _record(home, name).unlink(missing_ok=True)
+
+
+def alive(home: Home, name: str) -> bool:
+    """Whether the program that was started under this name still runs."""
+    leader = _leader(home, name)
+    return leader is not None and _runs(leader)
+
+
+def started_at(home: Home, name: str) -> float:
+    """When it was started, in Unix seconds; 0: it does not run."""
+    leader = _leader(home, name)
+    return leader.create_time() if leader is not None else 0.0
+
+
+def stop(home: Home, names: Iterable[str] | None = None) -> int:
+    """End these, or all that run, with all that they started; how many processes that were."""
+    wanted = [_record(home, name) for name in names] if names else list(home.processes.glob("*.pid"))
+    running = [process for session in _sessions(wanted) for process in _of_session(session)]
+    if not names:
+        running += _marked(home, besides=running)
+    _tell(running, psutil.Process.terminate)
+    _tell(_wait(running), psutil.Process.kill)
+    _wait(running)
+    for record in wanted:
+        record.unlink(missing_ok=True)
+    return len(running)
+
+
+def last_words(home: Home, name: str) -> str:
+    """The last line of its log, and where the rest is."""
+    log = home.logs / f"{name}.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+    return f"{lines[-1].strip() if lines else 'it said nothing'} (more in {log})."
+
+
+def program(name: str) -> str:
+    """A program of the environment that this one runs in."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _record(home: Home, name: str) -> Path:
+    return home.processes / f"{name}.pid"
+
+
+def _sessions(records: Iterable[Path]) -> list[int]:
+    """The sessions of these records that can still be ours."""
+    found = []
+    for record in records:
+        text = record.read_text().strip() if record.is_file() else ""
+        if text and not _taken_over(int(text), record):
+            found.append(int(text))
+    return found
+
+
+def _taken_over(session: int, record: Path) -> bool:
+    """Whether the id was given to another process since, or the machine was started anew."""
+    written = record.stat().st_mtime
+    if psutil.boot_time() > written + _CLOCKS_MAY_DIFFER:
+        return True
+    try:
+        return psutil.Process(session).create_time() > written + _CLOCKS_MAY_DIFFER
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _leader(home: Home, name: str) -> psutil.Process | None:
+    for session in _sessions([_record(home, name)]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(session)
+    return None
+
+
+def _of_session(session: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended meanwhile; not ours to look at
+            if os.getsid(process.pid) == session:
+                found.append(process)
+    return found
+
+
+def _marked(home: Home, *, besides: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Our processes that left their session."""
+    known = {process.pid for process in besides} | {os.getpid()}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # ended meanwhile; not ours to look at
+            if process.pid not in known and process.environ().get(MARKER) == str(home.root):
+                found.append(process)
+    return found
+
+
+def _tell(processes: Iterable[psutil.Process], order: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            order(process)
+
+
+def _wait(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run when our patience is over."""
+    deadline = time.monotonic() + _PATIENCE
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        psutil.wait_procs(left, timeout=0.2)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it is there and no zombie, of which a container without an init keeps some for ever."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

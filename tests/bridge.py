@@ -1,0 +1,113 @@
+"""The whole bridge as a test drives it: a sandbox Totara, staging, and sandbox Oracles, without Airflow."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+
+from totara_bridge.backfill import Backfilled, backfill
+from totara_bridge.extract.run import Extracted, ExtractPlan, extract_site
+from totara_bridge.oracle.access import OracleAccess
+from totara_bridge.oracle.sender import Sender
+from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.push.drain import Drained, DrainPlan, drain
+from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.sandbox.totara.actions import TotaraActs
+from totara_bridge.settings import Settings
+from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.database import DatabaseSource
+from totara_bridge.totara.query import ReadQuery
+
+SITE = "sbx"
+DESTINATION = "oracle"
+SETTINGS = Settings(retry_longest=timedelta(hours=1))
+
+
+class Bridge:
+    """One site, one destination; time passes only when `later` is called."""
+
+    def __init__(self, staging: Engine, totara: Engine, *, prefix: str = "ttr_") -> None:
+        self.staging = staging
+        self.totara = TotaraActs(totara, prefix)
+        self.now = datetime.now(UTC)
+        self.plan = ExtractPlan(
+            site=SITE,
+            connection="totara_sandbox",
+            destinations=[DESTINATION],
+            overlap=timedelta(minutes=10),
+            full_compare_at=time(2, 30),
+        )
+        self.connection = TotaraConnection(database_url=make_url(totara.url), table_prefix=prefix)
+
+    def later(self, **time: int) -> None:
+        """Let time pass for the bridge."""
+        self.now += timedelta(**time)
+
+    def extract(self, *, query: ReadQuery | None = None, **changes: Any) -> Extracted:
+        """Extract the site now."""
+        connection = self.connection if query is None else replace(self.connection, query=query)
+        return extract_site(self.staging, DatabaseSource(connection), replace(self.plan, **changes), now=self.now)
+
+    def full_compare(self, **changes: Any) -> Extracted:
+        """Extract the site now, all of it."""
+        return self.extract(force_full_compare=True, **changes)
+
+    def backfill(self, *, since: str = "1970-01-01", dry_run: bool = False) -> Backfilled:
+        """Queue the past."""
+        return backfill(
+            self.staging,
+            destination=DESTINATION,
+            sites=[SITE],
+            since=datetime.fromisoformat(since).replace(tzinfo=UTC),
+            dry_run=dry_run,
+            now=self.now,
+        )
+
+    def push(
+        self,
+        oracle: SandboxOracle,
+        *,
+        settings: Settings = SETTINGS,
+        timeout: float = 30,
+        stop: threading.Event | None = None,
+    ) -> Drained:
+        """Drain the queue to this Oracle."""
+        to = OracleAccess(
+            base_url=oracle.url,
+            token_url=oracle.token_url,
+            client_id=oracle.client_id,
+            client_secret=oracle.client_secret,
+            timeout=timeout,
+        )
+        tokens = TokenHolder(to)
+        plan = DrainPlan(DESTINATION, settings, timedelta(seconds=timeout), time_box=timedelta(minutes=5))
+        return drain(
+            self.staging, lambda: Sender(to, tokens), plan, clock=lambda: self.now, stop=stop or threading.Event()
+        )
+
+    def push_later(self, oracle: SandboxOracle) -> Drained:
+        """Drain the queue once what failed is due again."""
+        self.later(hours=2)
+        return self.push(oracle)
+
+    def rows(self, statement: str, **values: object) -> Sequence[Mapping[str, Any]]:
+        """What staging says."""
+        with self.staging.connect() as connection:
+            return connection.execute(text(statement), values).mappings().all()
+
+    def states(self) -> dict[str, int]:
+        """How many items are in each state."""
+        found = self.rows("SELECT state, count(*) AS items FROM bridge.export_queue GROUP BY state")
+        return {row["state"]: row["items"] for row in found}
+
+    def instances(self, pair: tuple[int, int]) -> Sequence[Mapping[str, Any]]:
+        """The instances of a learner in a course, oldest first."""
+        return self.rows(
+            "SELECT * FROM bridge.completion_instance WHERE user_id = :user AND course_id = :course ORDER BY id",
+            user=pair[0],
+            course=pair[1],
+        )
