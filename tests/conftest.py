@@ -23,6 +23,7 @@ from totara_bridge.staging.migrate import migrate
 #: Airflow reads its settings at import: never those of the person who runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
 def pytest_unconfigure() -> None:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,12 @@ class EmbeddedPostgres:
     def drop_database(self, name: str) -> None:
         """Remove the database and whoever is connected to it."""
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def stop(self) -> None:
         """Stop the server and keep its data."""
         self._server.stop()
+        self._server._instances.pop(self._server.pgdata, None)  # else the next start gets this stopped one again
 
 
 def is_running(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.payload import idempotency_key
-from totara_bridge.oracle.token import _ask
+from totara_bridge.oracle.token import request_token
 from totara_bridge.oracle.words import words_of
 
 _Answer = tuple[requests.Response, bytes]
@@ -36,7 +36,7 @@ def check(access: OracleAccess) -> str:
     """
     step = f"The token endpoint {access.token_url}"
     client = BackendApplicationClient(access.client_id)
-    answer, body = _sent(step, "token URL", lambda: _ask(client, access))
+    answer, body = _sent(step, "token URL", lambda: request_token(client, access))
     token = _granted(answer, body, step, access)
     step = f"The completions endpoint {access.endpoint}"
     answer, body = _sent(step, "base URL", lambda: _post_nothing(access, token["access_token"]))

@@ -94,7 +94,7 @@ class TokenHolder:
         asked_at = self._clock()
         client = BackendApplicationClient(self._access.client_id)
         try:
-            answer, body = _ask(client, self._access)
+            answer, body = request_token(client, self._access)
         except requests.RequestException as error:
             failure = failure_of(error)
             kind = OracleRefused if failure.permanent else OracleUnavailable
@@ -131,7 +131,11 @@ class _TokenSession(OAuth2Session):
         return requests.Session.request(self, method, url, *arguments, **options)
 
 
-def _ask(client: BackendApplicationClient, access: OracleAccess) -> tuple[requests.Response, bytes]:
+def request_token(client: BackendApplicationClient, access: OracleAccess) -> tuple[requests.Response, bytes]:
+    """Ask for a token once, with the access's client authentication; the answer, whatever it is, and its body.
+
+    :raises requests.RequestException: there is no answer; the request that hangs on it holds the secret.
+    """
     in_body = access.client_authentication == "body"
     form = client.prepare_request_body(
         scope=access.scope or None,

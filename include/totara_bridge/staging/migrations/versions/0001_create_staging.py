@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "record_key LIKE 'TB%%' AND length(record_key) = 28",
+            "record_key LIKE 'TB%' AND length(record_key) = 28",
             name=op.f("completion_instance_record_key_check"),
         ),
         sa.CheckConstraint("status IN ('complete', 'complete_rpl')", name=op.f("completion_instance_status_check")),

@@ -1,0 +1,141 @@
+"""`make up`: from nothing, or from wherever the last one came, to a working bridge that has delivered the past."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import Engine
+
+from totara_bridge.config import database_url
+from totara_bridge.local import airflow, delivery, ports, processes, sandbox
+from totara_bridge.local.airflow_api import AirflowApi
+from totara_bridge.local.home import Home, LocalRunFailed, make_home
+from totara_bridge.local.postgres import EmbeddedPostgres
+from totara_bridge.local.report import read_overview, table
+from totara_bridge.staging.engine import staging_engine
+from totara_bridge.staging.migrate import migrate
+
+_DATABASE_URL = "TOTARA_BRIDGE_DATABASE_URL"
+_began = time.monotonic()
+
+
+def say(words: str) -> None:
+    """One line of what is being done, and when."""
+    print(f"{time.monotonic() - _began:4.0f} s  {words}", flush=True)
+
+
+def up() -> None:
+    """Bring everything up, deliver, and report; what runs already is left as it is.
+
+    :raises BridgeError: it cannot be done; one sentence says why.
+    """
+    home = make_home()
+    with home.locked():
+        home.require_space()
+        chosen = _choose_ports(home)
+        postgres = _start_postgres(home)
+        with _staging(postgres) as staging, _api(chosen["airflow"]) as api:
+            already = _start(home, chosen, postgres, staging, api)
+            delivery.deliver(api, staging, say)
+            if already:
+                print("Totara Bridge is already up.")
+            report(staging, chosen)
+
+
+def status() -> None:
+    """Report on a local run that is up.
+
+    :raises LocalRunFailed: none is.
+    """
+    home = make_home()
+    if not all(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
+        raise LocalRunFailed("Totara Bridge is not up: start it with `make up`.")
+    with _staging(_start_postgres(home)) as staging:
+        report(staging, home.remembered_ports())
+
+
+def report(staging: Engine, chosen: dict[str, int]) -> None:
+    """Print the table, the address and the login."""
+    received = sandbox.received(chosen["oracle"])
+    print()
+    for line in table(read_overview(staging), received["keys_stored"] if received else None):
+        print(line)
+    print(f"\n  Airflow    http://127.0.0.1:{chosen['airflow']}")
+    print(f"  login      {airflow.LOGIN} / {airflow.PASSWORD}")
+    print("  stop with  make down\n", flush=True)
+
+
+def _choose_ports(home: Home) -> dict[str, int]:
+    """A port per service: the one that it listens on, or one that is free."""
+    chosen: dict[str, int] = {}
+    remembered = home.remembered_ports()
+    owners = {"airflow": "api-server", "oracle": sandbox.ORACLE}
+    for service, owner in owners.items():
+        before = remembered.get(service)
+        if before is not None and processes.alive(home, owner):
+            chosen[service] = before
+            continue
+        avoid = {*chosen.values(), *(remembered[other] for other in owners if other != service and other in remembered)}
+        chosen[service] = ports.choose(service, remembered=before, avoid=avoid)
+    home.remember_ports(chosen)
+    return chosen
+
+
+def _start_postgres(home: Home) -> EmbeddedPostgres:
+    if home.postgres.parent != home.root:
+        say(
+            f"PostgreSQL's data goes to {home.postgres}, since the path of {home.root} is too long for its socket; "
+            "a shorter TOTARA_BRIDGE_HOME keeps all in one place."
+        )
+    try:
+        return EmbeddedPostgres(home.postgres)
+    except (subprocess.SubprocessError, psycopg.OperationalError, AssertionError) as error:
+        raise LocalRunFailed(
+            f"The embedded PostgreSQL did not start: see {home.postgres / 'log'}, then run `make up` again."
+        ) from error
+
+
+def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, staging: Engine, api: AirflowApi) -> bool:
+    """Start what does not run; whether everything ran already."""
+    started = {name: processes.started_at(home, name) for name in airflow.SERVICES}
+    oracle_runs = processes.alive(home, sandbox.ORACLE)
+    if oracle_runs and all(started.values()) and not airflow.unhealthy(api, started):
+        return True
+    environment = airflow.environment(
+        home,
+        port=chosen["airflow"],
+        metadata_url=postgres.ensure_database("airflow"),
+        staging_url=os.environ.get(_DATABASE_URL) or postgres.ensure_database("bridge"),
+    )
+    airflow.write_passwords(home)
+    say("PostgreSQL is up; Airflow's metadata are migrated.")
+    migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
+    migrate(staging.url.render_as_string(hide_password=False))
+    say("The staging database is migrated.")
+    if filled := sandbox.fill_totara(postgres):
+        say(f"The sandbox Totara is made, {filled}.")
+    sandbox.start_oracle(home, chosen["oracle"], environment)
+    say(f"The sandbox Oracle answers at http://127.0.0.1:{chosen['oracle']}.")
+    processes.finish(home, "migrate", migration)
+    names = airflow.start(home, environment)
+    say(f"Airflow's {', '.join(names) or 'services'} started.")
+    airflow.wait_until_healthy(home, api, say)
+    sandbox.store_connections(api, postgres, chosen["oracle"], say)
+    return False
+
+
+@contextmanager
+def _staging(postgres: EmbeddedPostgres) -> Iterator[Engine]:
+    os.environ.setdefault(_DATABASE_URL, postgres.ensure_database("bridge"))
+    engine = staging_engine(database_url())
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _api(port: int) -> AirflowApi:
+    return AirflowApi(f"http://127.0.0.1:{port}", login=airflow.LOGIN, password=airflow.PASSWORD)

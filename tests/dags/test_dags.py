@@ -1,0 +1,154 @@
+"""The DAGs: every file parses, follows the policy, and its tasks do the work in Airflow's own task runner."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+from sqlalchemy import Engine, text
+
+from tests.bridge import Bridge
+from totara_bridge.errors import ConfigurationInvalid, Permanent, StagingOutOfDate, Transient
+from totara_bridge.orchestration import tasks
+from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.staging import setting
+
+# Airflow's task runner warns about its own dependencies; ours stay errors
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
+
+DAGS = Path(__file__).parents[2] / "dags"
+
+
+@pytest.fixture(scope="session")
+def bag() -> DagBag:
+    return DagBag(dag_folder=DAGS)
+
+
+@pytest.fixture(scope="session")
+def dags(bag: DagBag) -> dict[str, DAG]:
+    return dict(bag.dags)
+
+
+def test_every_file_is_one_dag_of_its_name(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {file.stem for file in DAGS.glob("*.py")}
+
+
+def test_every_dag_follows_the_policy(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        assert dag.max_active_runs == 1, dag.dag_id
+        assert not dag.catchup, dag.dag_id
+        assert "totara-bridge" in dag.tags, dag.dag_id
+        assert dag.doc_md, dag.dag_id
+        assert dag.doc_md.strip().startswith("### "), dag.dag_id
+        for task in dag.tasks:
+            assert task.owner == "totara-bridge", task.task_id
+            assert task.retries == 3, task.task_id
+            assert task.retry_policy is not None, task.task_id
+        for name, parameter in dag.params.items():
+            assert dag.params.get_param(name).description, f"{dag.dag_id}.{name} {parameter}"
+
+
+def test_every_dag_serialises(dags: dict[str, DAG]) -> None:
+    for dag in dags.values():
+        assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).dag_id == dag.dag_id
+
+
+def test_dag_files_are_wiring() -> None:
+    for file in DAGS.glob("*.py"):
+        assert len(file.read_text().splitlines()) <= 90, file
+
+
+def test_a_permanent_error_fails_at_once_and_a_transient_one_is_retried(dags: dict[str, DAG]) -> None:
+    policy = dags["push_completions"].tasks[0].retry_policy
+    failed = policy.evaluate(Permanent("x"), 1, 3, {})
+    again = policy.evaluate(Transient("x"), 1, 3, {})
+    assert (failed.action.value, again.action.value) == ("fail", "retry")
+
+
+@pytest.fixture
+def airflow(
+    airflow_metadata: None, staging: Engine, totara: Engine, oracle: SandboxOracle, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bridge]:
+    """The DAGs' surroundings: connections and the staging database, as every Airflow process has them."""
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", staging.url.render_as_string(False).replace("+psycopg", ""))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_TOTARA_SANDBOX",
+        json.dumps({"conn_type": "totara", "extra": {"database_url": totara.url.render_as_string(False)}}),
+    )
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_ORACLE_SANDBOX",
+        json.dumps(
+            {
+                "conn_type": "oracle_completions",
+                "host": oracle.url,
+                "login": oracle.client_id,
+                "password": oracle.client_secret,
+                "extra": {"oauth_url": oracle.token_url},
+            }
+        ),
+    )
+    return Bridge(staging, totara)
+
+
+def run(dag: DAG, **conf: Any) -> dict[str, Any]:
+    """Run the DAG in this process; the tasks' states and what they returned."""
+    done = dag.test(run_conf=conf)
+    found: dict[str, Any] = {"state": str(done.state)}
+    for task in done.get_task_instances():
+        found[task.task_id] = str(task.state)
+        found[f"{task.task_id}_returned"] = task.xcom_pull(task_ids=task.task_id)
+    return found
+
+
+def test_extract_backfill_and_push_deliver_everything_once(
+    airflow: Bridge, dags: dict[str, DAG], oracle: SandboxOracle
+) -> None:
+    extract, backfill, push = (dags[f"{name}_completions"] for name in ("extract", "backfill", "push"))
+    first = run(extract)
+    assert first["state"] == "success"
+    assert first["extract_sbx_returned"]["instances_new"] == 1004
+    dry = run(backfill, from_date="1970-01-01")
+    assert (dry["backfill_oracle_returned"]["lacking"], dry["backfill_oracle_returned"]["queued_now"]) == (998, 0)
+    assert run(backfill, from_date="1970-01-01", dry_run=False)["backfill_oracle_returned"]["queued_now"] == 998
+    assert run(push)["push_oracle_returned"]["sent"] == 998
+    again = run(extract)["extract_sbx_returned"]
+    assert {name: number for name, number in again.items() if number} == {}
+    assert run(push)["push_oracle_returned"] == {"sent": 0, "failed": 0, "dead": 0, "released": 0, "requests": 0}
+    assert len(oracle.stored_keys()) == 998
+
+
+def test_switched_off_it_skips(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    with airflow.staging.begin() as transaction:
+        setting.write(transaction, name="enabled", value=False, by="test", now=airflow.now)
+    assert run(dags["extract_completions"])["extract_sbx"] == "skipped"
+    assert run(dags["push_completions"])["push_oracle"] == "skipped"
+
+
+def test_a_run_for_another_site_skips_and_for_an_unknown_one_fails(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    assert run(dags["extract_completions"], sites=["sbx"])["extract_sbx"] == "success"
+    assert run(dags["extract_completions"], sites=["nope"])["extract_sbx"] == "failed"
+
+
+def test_an_inactive_connection_fails_with_one_sentence(
+    airflow: Bridge, dags: dict[str, DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_TOTARA_SANDBOX",
+        json.dumps({"conn_type": "totara", "extra": {"database_url": "postgresql://h/d", "is_active": False}}),
+    )
+    assert run(dags["extract_completions"])["extract_sbx"] == "failed"
+    with pytest.raises(ConfigurationInvalid, match="The connection totara_sandbox is not active"):
+        tasks.extract_site("sbx", {"sites": None, "full_compare": False, "confirm_deletions": False}, None)
+
+
+def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    with airflow.staging.begin() as transaction:
+        transaction.execute(text("UPDATE bridge.totara_bridge_alembic_version SET version_num = '0000'"))
+    assert run(dags["push_completions"])["push_oracle"] == "failed"
+    with pytest.raises(StagingOutOfDate, match="run `make migrate`"):
+        tasks.push_destination("oracle")

@@ -1,0 +1,79 @@
+"""PostgreSQL mints the same record keys as any other reader of the recipe would."""
+
+import base64
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from totara_bridge.staging.record_key import mint
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "record_keys.json").read_text())
+
+
+def minted(staging: Engine, rows: list[dict[str, Any]]) -> list[str]:
+    """The keys that PostgreSQL gives to these rows, in their order."""
+    statement = mint(
+        site="site", user="user_id", course="course_id", time="time_completed", ordinal="ordinal", rows="wanted"
+    )
+    with staging.connect() as connection:
+        connection.execute(
+            text(
+                "CREATE TEMPORARY TABLE wanted (place int, site text, user_id bigint, course_id bigint, "
+                "time_completed timestamptz, ordinal bigint)"
+            )
+        )
+        connection.execute(
+            text("INSERT INTO wanted VALUES (:place, :site, :user, :course, to_timestamp(:time), :ordinal)"),
+            [row | {"place": place} for place, row in enumerate(rows)],
+        )
+        # as the merge does it: in a session that is not on UTC the key must be the same
+        connection.execute(text("SET TIME ZONE 'Asia/Kolkata'"))
+        return list(connection.execute(text(f"SELECT record_key FROM ({statement}) m ORDER BY place")).scalars())
+
+
+def written_by_hand(row: dict[str, Any]) -> str:
+    """The recipe in the standard library's words."""
+    name = f"{row['site']}:{row['user']}:{row['course']}:{row['time']}:{row['ordinal']}"
+    return "TB" + base64.b32encode(hashlib.sha256(name.encode()).digest()).decode()[:26]
+
+
+def random_rows(count: int) -> list[dict[str, Any]]:
+    """Rows of all sizes, always the same ones."""
+    dice = random.Random(20260301)
+    return [
+        {
+            "site": "".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=dice.randint(2, 8))),
+            "user": dice.randrange(1, 10 ** dice.randint(1, 18)),
+            "course": dice.randrange(1, 10 ** dice.randint(1, 9)),
+            "time": dice.randrange(-(10**9), 4 * 10**9),
+            "ordinal": dice.randrange(0, 12),
+        }
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("vector", GOLDEN, ids=lambda vector: vector["key"])
+def test_a_vector_that_was_written_down_once_never_changes(staging: Engine, vector: dict[str, Any]) -> None:
+    assert minted(staging, [vector]) == [vector["key"]]
+
+
+def test_equals_the_standard_library_for_all_sizes(staging: Engine) -> None:
+    rows = random_rows(500)
+    assert minted(staging, rows) == [written_by_hand(row) for row in rows]
+
+
+def test_the_vectors_are_apart(staging: Engine) -> None:
+    assert len(GOLDEN) >= 8
+    assert len({vector["key"] for vector in GOLDEN}) == len(GOLDEN)
+
+
+def test_every_key_fits_oracles_record_number(staging: Engine) -> None:
+    keys = minted(staging, GOLDEN + random_rows(500))
+    assert {len(key) for key in keys} == {28}
+    assert {key[:2] for key in keys} == {"TB"}
+    assert {letter for key in keys for letter in key} <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
