@@ -33,6 +33,15 @@ def contents(address: str) -> Contents:
     return found
 
 
+def completions(address: str) -> Contents:
+    """The completions that a database of any side holds in ``bridge.completion``, and their checksum."""
+    with psycopg.connect(address) as connection:
+        # dlt makes its own choice of types
+        columns = _COLUMNS["completion"].removeprefix("site,").removesuffix(", deleted_at")
+        columns = columns.replace("progress", "progress::bigint").replace("grade", "grade::numeric(10,5)")
+        return {"completion": _rows(connection, "completion", columns)}
+
+
 def require_same(what: str, ours: Contents, theirs: Contents) -> None:
     """Stop unless they are equal, and not empty.
 

@@ -69,7 +69,9 @@ class Items:
 
     def of_instances(self, instances: Sequence[int]) -> list[int]:
         """The items of these instances."""
-        found = self.sql("SELECT id FROM bridge.export_queue WHERE instance_id = ANY(:them) ORDER BY id", them=instances)
+        found = self.sql(
+            "SELECT id FROM bridge.export_queue WHERE instance_id = ANY(:them) ORDER BY id", them=instances
+        )
         return [row["id"] for row in found]
 
     def claim(self, limit: int = 100, *, destination: str = DESTINATION, now: datetime = NOW) -> Claim:
@@ -117,18 +119,18 @@ class Items:
         """Run any statement, and commit; its rows, if it has any."""
         with self.staging.begin() as transaction:
             result = transaction.execute(text(statement), values)
-            return result.mappings().all() if result.returns_rows else []
+            return list(result.mappings()) if result.returns_rows else []
 
 
 def a_new_item(instance: int, **changes: Any) -> NewItem:
     """What enqueue takes."""
-    values = {"kind": Kind.COMPLETION, "revision": 1, "payload": "{}", "staged_at": NOW}
+    values: dict[str, Any] = {"kind": Kind.COMPLETION, "revision": 1, "payload": "{}", "staged_at": NOW}
     return NewItem(instance_id=instance, idempotency_key=f"key-{instance}", **values | changes)
 
 
 def a_failure(item: int, **changes: Any) -> Failure:
     """What retry and reject take."""
-    values = {
+    values: dict[str, Any] = {
         "error_class": "ItemRefused",
         "error_code": "E1",
         "error_words": "no such course",

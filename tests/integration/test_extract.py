@@ -344,3 +344,32 @@ def test_progress_is_the_share_of_criteria_met(extracted: Bridge) -> None:
         "SELECT course_id, progress FROM bridge.completion WHERE course_id IN (:three, :none)", three=three, none=none
     )
     assert {row["course_id"]: row["progress"] for row in found} == {three: 33, none: None}
+
+
+def test_all_that_can_happen_between_two_extracts(extracted: Bridge) -> None:
+    totara = extracted.totara
+    pairs = {
+        "completed": totara.pair_with(status=25),
+        "again": totara.pair_with(status=50),
+        "rpl": totara.pair_with(status=10),
+        "edited": totara.pair_with(status=50, nth=5),
+        "deleted": totara.pair_with(status=50, nth=9),
+    }
+    totara.complete(*pairs["completed"])
+    totara.archive(*pairs["again"])
+    totara.recreate(*pairs["again"])
+    totara.complete(*pairs["again"])
+    totara.complete_by_rpl(*pairs["rpl"], at=int(time.time()) - 400 * DAY, note="Prior certificate")
+    totara.edit_date(*pairs["edited"], at=1_600_000_000)
+    totara.delete_completion(*pairs["deleted"])
+    news = extracted.extract()
+    assert not news.full_compare
+    assert news.read == 4
+    assert (news.completions.created, news.completions.changed, news.completions.deleted) == (0, 4, 1)
+    assert (news.instances.new, news.instances.revised, news.instances.archived, news.instances.lost) == (3, 1, 1, 1)
+    assert (news.queued, news.reported) == (3, 0)
+    queued = extracted.rows(
+        "SELECT i.user_id, i.course_id FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id"
+    )
+    assert {tuple(row.values()) for row in queued} == {pairs["completed"], pairs["again"], pairs["rpl"]}
+    assert_nothing_changed(extracted.full_compare())

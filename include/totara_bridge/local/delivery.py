@@ -27,22 +27,26 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
     :raises LocalRunFailed: a DAG cannot be read, or a run failed.
     """
     _wait_for_dags(api)
-    extracted, backfilled = (api.count_runs(dag, "success") > 0 for dag in (EXTRACT, BACKFILL))
-    if not (extracted and backfilled):
-        for dag in (EXTRACT, BACKFILL, PUSH):
-            api.unpause(dag)
+    extracted, backfilled, pushed = (api.count_runs(dag, "success") > 0 for dag in (EXTRACT, BACKFILL, PUSH))
     if not extracted:
-        _run(api, EXTRACT, {}, "Extracting from the sandbox Totara: the baseline.", say)
+        say("Extracting from the sandbox Totara: the baseline.")
+        api.unpause(EXTRACT)
+        _run(api, EXTRACT, {}, say)
     if not backfilled:
-        _run(api, BACKFILL, _FROM_THE_BEGINNING, "Backfilling from 1970.", say)
-    _push(api, staging, say)
+        say("Backfilling from 1970.")
+        api.unpause(BACKFILL)
+        _run(api, BACKFILL, _FROM_THE_BEGINNING, say)
+    if not pushed:
+        api.unpause(PUSH)
+        _push(api, staging, say)
 
 
 def _push(api: AirflowApi, staging: Engine, say: Say) -> None:
     """Push until nothing is due or nothing moves any more, and no run that Airflow began by itself is left."""
     before = None
-    while (due := _due(staging)) and due != before:
-        _run(api, PUSH, {}, f"Pushing {due} items to the sandbox Oracle.", say)
+    while (due := _due(staging)) != before:
+        say(f"Pushing to the sandbox Oracle: {due} items are due.")
+        _run(api, PUSH, {}, say)
         before = due
     while api.count_runs(PUSH, "queued", "running"):
         time.sleep(_PAUSE)
@@ -76,12 +80,11 @@ def _wait_for_dags(api: AirflowApi) -> None:
             time.sleep(_PAUSE)
 
 
-def _run(api: AirflowApi, dag: str, conf: dict[str, Any], doing: str, say: Say) -> None:
+def _run(api: AirflowApi, dag: str, conf: dict[str, Any], say: Say) -> None:
     """Begin a run and return when it has ended well.
 
     :raises LocalRunFailed: it failed; says which task and why.
     """
-    say(doing)
     run = api.trigger(dag, conf)
     told: set[tuple[str, int]] = set()
     while (state := api.state(dag, run)) != "success":

@@ -1,6 +1,7 @@
 """TCP ports on loopback: the one asked for, the one of the last run, or a free one near the default."""
 
 import errno
+import itertools
 import os
 import socket
 
@@ -25,7 +26,7 @@ def choose(service: str, *, remembered: int | None, avoid: set[int]) -> int:
     if asked:
         return _as_asked(variable, asked, avoid)
     wanted = remembered or default
-    for port in (wanted, *range(default, default + _NEIGHBOURS)):
+    for port in itertools.chain([wanted], range(default, default + _NEIGHBOURS)):
         if port not in avoid and free(port):
             return port
     raise LocalRunFailed(

@@ -1,9 +1,9 @@
 """A real PostgreSQL 18 from a Python wheel, on a Unix socket in a folder of ours: nothing to install."""
 
+import atexit
 import shutil
 import subprocess
 import time
-import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,9 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server and keep its data."""
         self._server.stop()
-        self._server._instances.pop(self._server.pgdata, None)  # else the next start gets this stopped one again
+        # else the next start gets this stopped one again
+        self._server._instances.pop(self._server.pgdata, None)
+        atexit.unregister(self._server._cleanup)
 
 
 def is_running(folder: Path) -> bool:
@@ -71,7 +73,7 @@ def is_running(folder: Path) -> bool:
     if not record.exists():
         return False
     try:
-        return psutil.Process(int(record.read_text().split()[0])).name() == "postgres"
+        return bool(psutil.Process(int(record.read_text().split()[0])).name() == "postgres")
     except psutil.NoSuchProcess:
         return False
 

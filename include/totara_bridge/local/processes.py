@@ -20,7 +20,6 @@ from totara_bridge.local.home import Home, LocalRunFailed
 MARKER = "TOTARA_BRIDGE_RUN"
 
 _RECORD_THEN_BECOME = 'echo $$ > "$1" && shift && exec "$@"'
-_CLOCKS_MAY_DIFFER = 2.0  # seconds, between the kernel's start times and the file system's
 _PATIENCE = 25.0  # seconds for Airflow to end by itself
 
 
@@ -58,20 +57,20 @@ def finish(home: Home, name: str, process: subprocess.Popen[bytes]) -> None:
 
 def alive(home: Home, name: str) -> bool:
     """Whether the program that was started under this name still runs."""
-    leader = _leader(home, name)
+    leader = _leader(home, _record(home, name))
     return leader is not None and _runs(leader)
 
 
 def started_at(home: Home, name: str) -> float:
     """When it was started, in Unix seconds; 0: it does not run."""
-    leader = _leader(home, name)
-    return leader.create_time() if leader is not None else 0.0
+    leader = _leader(home, _record(home, name))
+    return float(leader.create_time()) if leader is not None else 0.0
 
 
 def stop(home: Home, names: Iterable[str] | None = None) -> int:
     """End these, or all that run, with all that they started; how many processes that were."""
     wanted = [_record(home, name) for name in names] if names else list(home.processes.glob("*.pid"))
-    running = [process for session in _sessions(wanted) for process in _of_session(session)]
+    running = [process for record in wanted for process in _of_session(home, record)]
     if not names:
         running += _marked(home, besides=running)
     _tell(running, psutil.Process.terminate)
@@ -98,39 +97,29 @@ def _record(home: Home, name: str) -> Path:
     return home.processes / f"{name}.pid"
 
 
-def _sessions(records: Iterable[Path]) -> list[int]:
-    """The sessions of these records that can still be ours."""
-    found = []
-    for record in records:
-        text = record.read_text().strip() if record.is_file() else ""
-        if text and not _taken_over(int(text), record):
-            found.append(int(text))
-    return found
-
-
-def _taken_over(session: int, record: Path) -> bool:
-    """Whether the id was given to another process since, or the machine was started anew."""
-    written = record.stat().st_mtime
-    if psutil.boot_time() > written + _CLOCKS_MAY_DIFFER:
-        return True
-    try:
-        return psutil.Process(session).create_time() > written + _CLOCKS_MAY_DIFFER
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _leader(home: Home, name: str) -> psutil.Process | None:
-    for session in _sessions([_record(home, name)]):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(session)
+def _leader(home: Home, record: Path) -> psutil.Process | None:
+    """The process of a record, unless its id belongs to another by now."""
+    if not record.is_file() or not (text := record.read_text().strip()):
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        process = psutil.Process(int(text))
+        return process if _is_at_home(home, process) else None
     return None
 
 
-def _of_session(session: int) -> list[psutil.Process]:
+def _is_at_home(home: Home, process: psutil.Process) -> bool:
+    """Whether it works in our data folder: so does what we started, and nobody can rename that away."""
+    return bool(process.cwd() == str(home.root))
+
+
+def _of_session(home: Home, record: Path) -> list[psutil.Process]:
+    """Everything that the process of a record started, also when it is gone itself."""
+    leader = _leader(home, record)
+    session = int(record.read_text().strip() or 0) if record.is_file() else 0
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended meanwhile; not ours to look at
-            if os.getsid(process.pid) == session:
+        with contextlib.suppress(psutil.Error, OSError):  # ended meanwhile, or not ours to look at
+            if session and os.getsid(process.pid) == session and (leader or _is_at_home(home, process)):
                 found.append(process)
     return found
 
@@ -163,6 +152,6 @@ def _wait(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 def _runs(process: psutil.Process) -> bool:
     """Whether it is there and no zombie, of which a container without an init keeps some for ever."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -111,7 +111,7 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
         staging_url=os.environ.get(_DATABASE_URL) or postgres.ensure_database("bridge"),
     )
     airflow.write_passwords(home)
-    say("PostgreSQL is up; Airflow's metadata are migrated.")
+    say("PostgreSQL is up; Airflow's database is being migrated.")
     migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
     migrate(staging.url.render_as_string(hide_password=False))
     say("The staging database is migrated.")

@@ -1,0 +1,52 @@
+# Totara Bridge on one machine. `make` lists what can be made.
+# PYTHON names the Python to use; TOTARA_BRIDGE_HOME, TOTARA_BRIDGE_AIRFLOW_PORT and TOTARA_BRIDGE_ORACLE_PORT
+# move the data and the ports of `make up`.
+
+BIN := .venv/bin
+LOCAL := $(BIN)/python -m totara_bridge.local
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help up down reset migrate test lint format bench lock product development
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
+
+up: product ## start everything, deliver the sandbox's past, print what came of it
+	@$(LOCAL) up
+
+down: ## stop everything that `make up` started, keep the data
+	@if [ -x $(BIN)/python ]; then $(LOCAL) down; else echo "Nothing was up."; fi
+
+reset: ## stop everything and delete the data
+	@if [ -x $(BIN)/python ]; then $(LOCAL) reset; else echo "Nothing was up."; fi
+
+migrate: product ## bring the database of TOTARA_BRIDGE_DATABASE_URL to the revision of this code
+	@$(BIN)/python -m totara_bridge.staging.migrate
+
+test: development ## run every test; what this machine lacks is listed at the end
+	@$(BIN)/python -m pytest
+
+lint: development ## check style, types and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: development ## put the code into its one style
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: development ## measure the speed against its yardsticks
+	@$(BIN)/python -m benchmarks
+
+lock: development ## write requirements.txt and requirements-dev.txt anew from their .in files
+	@$(LOCK) requirements.in -o requirements.txt
+	@$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+product:
+	@.make/install product
+
+development:
+	@.make/install development

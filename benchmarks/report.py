@@ -1,0 +1,106 @@
+"""What was measured, as one table: in the terminal, and in docs/benchmarks.md between its two markers."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_HEADINGS = ("what", "bridge", "against", "ratio", "lowest–highest", "target", "")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    what: str
+    bridge: str
+    against: str
+    ratio: str
+    spread: str
+    target: str
+    reached: bool
+
+    def cells(self) -> tuple[str, ...]:
+        """As printed."""
+        verdict = "reached" if self.reached else "MISSED"
+        return self.what, self.bridge, self.against, self.ratio, self.spread, self.target, verdict
+
+
+def speed(what: str, ours: Sequence[float], theirs: Sequence[float], *, peer: str, at_least: float) -> Line:
+    """How many times as fast as a peer; seconds, in pairs that were measured next to each other."""
+    ratio = statistics.median(theirs) / statistics.median(ours)
+    pairs = sorted(their / our for our, their in zip(ours, theirs, strict=True))
+    return Line(
+        what=what,
+        bridge=_seconds(ours),
+        against=f"{peer}: {_seconds(theirs)}",
+        ratio=f"{ratio:.2f} × as fast",
+        spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
+        target=f"≥ {at_least}",
+        reached=ratio >= at_least,
+    )
+
+
+def growth(what: str, large: Sequence[float], small: Sequence[float], *, at: str, at_most: float) -> Line:
+    """How many times as long in a large site as in a small one; seconds, in pairs."""
+    ratio = statistics.median(large) / statistics.median(small)
+    pairs = sorted(slow / fast for slow, fast in zip(large, small, strict=True))
+    return Line(
+        what=what,
+        bridge=_seconds(large),
+        against=f"{at}: {_seconds(small)}",
+        ratio=f"{ratio:.2f} × as long",
+        spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
+        target=f"≤ {at_most}",
+        reached=ratio <= at_most,
+    )
+
+
+def memory(what: str, large: float, small: float, *, at: str, at_most: float) -> Line:
+    """How much more memory a large site takes than a small one; MiB."""
+    return Line(
+        what=what,
+        bridge=f"{large:.0f} MiB",
+        against=f"{at}: {small:.0f} MiB",
+        ratio=f"{large - small:+.1f} MiB",
+        spread="",
+        target=f"≤ +{at_most:.0f} MiB",
+        reached=large - small <= at_most,
+    )
+
+
+def table(lines: Sequence[Line]) -> str:
+    """A Markdown table that is also readable as it is."""
+    rows = [_HEADINGS, *(line.cells() for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    printed = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    printed.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(printed)
+
+
+def machine(postgresql: str) -> str:
+    """What it was measured on."""
+    return f"{os.cpu_count()} cores, PostgreSQL {postgresql}, Python {platform.python_version()}, {platform.system()}"
+
+
+def write(command: str, measured_on: str, lines: Sequence[Line]) -> None:
+    """Put the table into the page, in place of the one that is there.
+
+    :raises SystemExit: the page has lost its markers.
+    """
+    page = PAGE.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise SystemExit(f"{PAGE} has no place for the table: put back the lines {_BEGIN} and {_END}.")
+    measured = f"\n`{command}` on {measured_on}:\n\n{table(lines)}\n"
+    PAGE.write_text(before + begin + measured + end + after, encoding="utf-8")
+
+
+def _seconds(of: Sequence[float]) -> str:
+    median = statistics.median(of)
+    return f"{median:.2f} s" if median >= 1 else f"{median * 1000:.0f} ms"

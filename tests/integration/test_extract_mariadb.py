@@ -1,0 +1,76 @@
+"""The same Totara on MariaDB, with another table prefix, is extracted to the same rows."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+
+from tests.bridge import Bridge
+from totara_bridge.sandbox.totara import schema
+from totara_bridge.sandbox.totara.seed import seed
+from totara_bridge.totara.query import ReadQuery
+
+PREFIX = "mdl_"
+
+
+@pytest.fixture(scope="session")
+def mariadb_template(mariadb: URL) -> URL:
+    """The captured rows in a database of their own."""
+    admin = create_engine(mariadb, poolclass=NullPool)
+    with admin.begin() as connection:
+        connection.execute(text("CREATE DATABASE totara CHARACTER SET utf8mb4"))
+    admin.dispose()
+    return mariadb.set(database="totara")
+
+
+@pytest.fixture
+def totara_on_mariadb(mariadb_template: URL) -> Iterator[Engine]:
+    """A sandbox Totara on MariaDB with the captured rows."""
+    engine = create_engine(mariadb_template)
+    schema.drop(engine, PREFIX)
+    schema.create(engine, PREFIX)
+    seed(engine, PREFIX)
+    yield engine
+    engine.dispose()
+
+
+STAGED = """
+    SELECT user_id, course_id, row_id, status, progress, grade, rpl, time_enrolled, time_started, time_completed
+    FROM bridge.completion ORDER BY user_id, course_id
+"""
+NAMED = "SELECT * FROM bridge.learner ORDER BY user_id", "SELECT * FROM bridge.course ORDER BY course_id"
+KEYS = "SELECT record_key, status, archived_at IS NULL AS current FROM bridge.completion_instance ORDER BY record_key"
+
+
+def test_the_same_totara_gives_the_same_rows(
+    bridge: Bridge, copy_of: Callable[[str], Engine], staging_template: str, totara_on_mariadb: Engine
+) -> None:
+    other = Bridge(copy_of(staging_template), totara_on_mariadb, prefix=PREFIX)
+    other.now = bridge.now
+    assert other.extract().counts() == bridge.extract().counts()
+    for statement in (STAGED, KEYS, *NAMED):
+        assert other.rows(statement) == bridge.rows(statement)
+    assert not other.full_compare().changed
+
+
+def test_changes_are_followed(staging: Engine, totara_on_mariadb: Engine) -> None:
+    bridge = Bridge(staging, totara_on_mariadb, prefix=PREFIX)
+    bridge.extract()
+    bridge.later(minutes=1)
+    totara = bridge.totara
+    completed, again = totara.pair_with(status=25), totara.pair_with(status=50)
+    edited, deleted = totara.pair_with(status=50, nth=5), totara.pair_with(status=50, nth=9)
+    totara.complete(*completed)
+    totara.archive(*again)
+    totara.recreate(*again)
+    totara.complete(*again)
+    totara.edit_date(*edited, at=1_600_000_000)
+    totara.delete_completion(*deleted)
+    news = bridge.extract()
+    assert not news.full_compare
+    assert (news.queued, news.instances.new, news.instances.archived) == (2, 2, 1)
+    assert (news.instances.revised, news.instances.lost) == (1, 1)
+    learner = totara.user(3)["idnumber"]
+    only = bridge.full_compare(query=ReadQuery(learner_idnumbers=(learner,)))
+    assert only.read == len(bridge.rows("SELECT FROM bridge.completion WHERE user_id = 3 AND deleted_at IS NULL"))
+    assert only.completions.deleted == 0
