@@ -52,7 +52,7 @@ def backfill_completions() -> None:
             queue=destination.queue or "default",
             executor=destination.executor,
             outlets=[MAYBE_STAGED],
-        )(backfill_destination)(destination.code)
+        )(backfill_destination)(destination.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 
 
 backfill_completions()

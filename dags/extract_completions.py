@@ -62,7 +62,7 @@ def extract_completions() -> None:
             queue=site.queue or "default",
             executor=site.executor,
             outlets=[MAYBE_STAGED],
-        )(extract_site)(site.code)
+        )(extract_site)(site.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 
 
 extract_completions()

@@ -24,9 +24,7 @@ config = read_config()
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(config.push.schedule, timezone="UTC"), assets=[STAGED]
-    ),
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(config.push.schedule, timezone="UTC"), assets=[STAGED]),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,

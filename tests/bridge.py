@@ -1,7 +1,6 @@
 """The whole bridge as a test drives it: a sandbox Totara, staging, and sandbox Oracles, without Airflow."""
 
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -94,17 +93,17 @@ class Bridge:
         self.later(hours=2)
         return self.push(oracle)
 
-    def rows(self, statement: str, **values: object) -> Sequence[Mapping[str, Any]]:
+    def rows(self, statement: str, **values: object) -> list[dict[str, Any]]:
         """What staging says."""
         with self.staging.connect() as connection:
-            return connection.execute(text(statement), values).mappings().all()
+            return [dict(row) for row in connection.execute(text(statement), values).mappings()]
 
     def states(self) -> dict[str, int]:
         """How many items are in each state."""
         found = self.rows("SELECT state, count(*) AS items FROM bridge.export_queue GROUP BY state")
         return {row["state"]: row["items"] for row in found}
 
-    def instances(self, pair: tuple[int, int]) -> Sequence[Mapping[str, Any]]:
+    def instances(self, pair: tuple[int, int]) -> list[dict[str, Any]]:
         """The instances of a learner in a course, oldest first."""
         return self.rows(
             "SELECT * FROM bridge.completion_instance WHERE user_id = :user AND course_id = :course ORDER BY id",

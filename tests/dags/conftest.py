@@ -2,8 +2,6 @@
 
 import pytest
 
-from totara_bridge.local.postgres import EmbeddedPostgres
-
 
 @pytest.fixture(scope="session")
 def airflow_metadata() -> None:

@@ -1,7 +1,6 @@
 """The DAGs: every file parses, follows the policy, and its tasks do the work in Airflow's own task runner."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +64,7 @@ def test_dag_files_are_wiring() -> None:
 
 def test_a_permanent_error_fails_at_once_and_a_transient_one_is_retried(dags: dict[str, DAG]) -> None:
     policy = dags["push_completions"].tasks[0].retry_policy
+    assert policy is not None
     failed = policy.evaluate(Permanent("x"), 1, 3, {})
     again = policy.evaluate(Transient("x"), 1, 3, {})
     assert (failed.action.value, again.action.value) == ("fail", "retry")
@@ -73,7 +73,7 @@ def test_a_permanent_error_fails_at_once_and_a_transient_one_is_retried(dags: di
 @pytest.fixture
 def airflow(
     airflow_metadata: None, staging: Engine, totara: Engine, oracle: SandboxOracle, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bridge]:
+) -> Bridge:
     """The DAGs' surroundings: connections and the staging database, as every Airflow process has them."""
     monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", staging.url.render_as_string(False).replace("+psycopg", ""))
     monkeypatch.setenv(

@@ -256,7 +256,7 @@ def test_a_log_row_committed_late_is_read(extracted: Bridge) -> None:
 def test_a_believable_number_of_deletions_is_carried_out_and_more_is_asked_about(extracted: Bridge) -> None:
     with extracted.totara.engine.begin() as connection:
         connection.execute(text("DELETE FROM ttr_course_completions WHERE id % 10 = 0"))
-    with pytest.raises(DeletionsUnconfirmed, match="160 of 1600 completions gone.*confirm_deletions"):
+    with pytest.raises(DeletionsUnconfirmed, match=r"160 of 1600 completions gone.*confirm_deletions"):
         extracted.full_compare()
     assert extracted.rows("SELECT count(*) AS n FROM bridge.completion WHERE deleted_at IS NOT NULL")[0]["n"] == 0
     assert extracted.full_compare(confirm_deletions=True).completions.deleted == 160
@@ -369,7 +369,8 @@ def test_all_that_can_happen_between_two_extracts(extracted: Bridge) -> None:
     assert (news.instances.new, news.instances.revised, news.instances.archived, news.instances.lost) == (3, 1, 1, 1)
     assert (news.queued, news.reported) == (3, 0)
     queued = extracted.rows(
-        "SELECT i.user_id, i.course_id FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id"
+        """SELECT i.user_id, i.course_id
+           FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id"""
     )
     assert {tuple(row.values()) for row in queued} == {pairs["completed"], pairs["again"], pairs["rpl"]}
     assert_nothing_changed(extracted.full_compare())

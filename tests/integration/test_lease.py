@@ -102,9 +102,7 @@ def test_what_a_claim_gives_and_writes(items: Items) -> None:
         [given] = lease.claim(
             transaction, destination=DESTINATION, token=claim.token, limit=1, now=NOW, lease_until=NOW + LEASE
         )
-    assert given._asdict() == {
-        name: row[name] for name in ("id", "idempotency_key", "payload", "attempts", "failures")
-    }
+    assert given._asdict() == {name: row[name] for name in ("id", "idempotency_key", "payload", "attempts", "failures")}
 
 
 def test_another_destination_is_left_alone(items: Items) -> None:
@@ -159,9 +157,7 @@ def test_a_later_item_of_an_instance_waits_until_the_earlier_is_final(
 
 
 @pytest.mark.parametrize("earlier_is", [State.QUEUED, State.FAILED])
-def test_a_later_item_of_an_instance_is_not_claimed_together_with_the_earlier(
-    items: Items, earlier_is: State
-) -> None:
+def test_a_later_item_of_an_instance_is_not_claimed_together_with_the_earlier(items: Items, earlier_is: State) -> None:
     [earlier] = items.queued(now=NOW + SECOND)
     [later] = correction_of(items, earlier)
     put(items, earlier, earlier_is)

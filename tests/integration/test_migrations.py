@@ -99,8 +99,7 @@ def catalogue(connection: Connection) -> dict[str, Mapping[str, str]]:
     }
     values = {"schema": SCHEMA, "version": VERSION_TABLE}
     return {
-        subject: dict(connection.execute(text(question), values).tuples())
-        for subject, question in questions.items()
+        subject: dict(connection.execute(text(question), values).tuples()) for subject, question in questions.items()
     }
 
 

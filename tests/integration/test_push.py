@@ -102,12 +102,11 @@ def test_the_log_has_a_row_per_request_and_no_names(queued: Bridge, oracle: Sand
 
 def test_an_edit_and_a_loss_after_sending_are_reported(one: Bridge, oracle: SandboxOracle) -> None:
     one.push(oracle)
-    pair = tuple(
-        one.rows(
-            "SELECT i.user_id, i.course_id FROM bridge.delivery d JOIN bridge.completion_instance i "
-            "ON i.id = d.instance_id"
-        )[0].values()
+    [sent] = one.rows(
+        """SELECT i.user_id, i.course_id
+           FROM bridge.delivery d JOIN bridge.completion_instance i ON i.id = d.instance_id"""
     )
+    pair = sent["user_id"], sent["course_id"]
     one.totara.edit_date(*pair, at=1_600_000_000)
     edited = one.extract()
     assert (edited.instances.revised, edited.reported, edited.queued) == (1, 1, 0)
@@ -237,7 +236,7 @@ def test_retry_after_is_honoured_by_all(ten: Bridge, oracle: SandboxOracle) -> N
 
 def test_a_destination_that_is_down_is_left_alone_for_a_while(queued: Bridge, oracle: SandboxOracle) -> None:
     oracle.faults(fault(ALWAYS, status=503))
-    with pytest.raises(OracleUnavailable, match="failed several times in a row.*503.*Nothing is lost"):
+    with pytest.raises(OracleUnavailable, match=r"failed several times in a row.*503.*Nothing is lost"):
         queued.push(oracle)
     asked = len(oracle.requests(limit=1000))
     assert asked < 3 + SETTINGS.requests_in_flight

@@ -25,9 +25,11 @@ _PATIENCE = 25.0  # seconds for Airflow to end by itself
 
 def start(home: Home, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a program that goes on when ours ends; what it says goes to its log."""
+    record = _record(home, name)
+    record.unlink(missing_ok=True)
     with (home.logs / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _RECORD_THEN_BECOME, name, str(_record(home, name)), *command],
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _RECORD_THEN_BECOME, name, str(record), *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -35,14 +37,9 @@ def start(home: Home, name: str, command: Sequence[str], environment: Mapping[st
             env={**environment, MARKER: str(home.root)},
             start_new_session=True,
         )
-
-
-def run(home: Home, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a program to its end.
-
-    :raises LocalRunFailed: it ended badly.
-    """
-    finish(home, name, start(home, name, command, environment))
+    while _leader(home, record) is None and process.poll() is None:  # until it has recorded itself
+        time.sleep(0.01)
+    return process
 
 
 def finish(home: Home, name: str, process: subprocess.Popen[bytes]) -> None:
