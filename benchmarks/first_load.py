@@ -34,7 +34,7 @@ def against_copy(server: Server, completions: int) -> Iterator[Line]:
         _pair(
             (_bridge, server.staging(), ours if counted else _Seconds()),
             (_plain_copy, server.staging(), theirs if counted else _Seconds()),
-            same_rows.contents,
+            same_rows.staged,
             server,
             completions,
         )
@@ -44,14 +44,14 @@ def against_copy(server: Server, completions: int) -> Iterator[Line]:
 
 
 def against_dlt(server: Server, completions: int) -> Iterator[Line]:
-    """Against dlt with Arrow tables, which loads the completions only."""
+    """Against dlt with Arrow tables."""
     ours, theirs = _Seconds(), _Seconds()
     for counted in (False, *[True] * _DLT_PAIRS):
         with tempfile.TemporaryDirectory(prefix="tbb") as folder:
             _pair(
                 (_bridge, server.staging(), ours if counted else _Seconds()),
                 (partial(peer_dlt.load, Path(folder)), server.empty(), theirs if counted else _Seconds()),
-                same_rows.completions,
+                same_rows.said,
                 server,
                 completions,
             )

@@ -1,13 +1,13 @@
-"""dlt, as it is fastest here: Arrow tables in pages, merged by primary key, completions only.
+"""dlt, as it is fastest here: Arrow tables in pages, loaded as CSV, merged by primary key.
 
-What favours it: it loads neither learners, courses, history nor instances, keeps no unique constraint, and has its
-rows parsed from CSV by Arrow, without a Python object per row.
+It loads what the bridge reads: completions, archived completions, learners and courses. What favours it: it makes no
+instances of them and keeps no unique constraints, and its rows are parsed by Arrow, without a Python object per row.
 """
 
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,17 @@ import psycopg
 from sqlalchemy.dialects import postgresql
 
 from benchmarks.server import Server
-from totara_bridge.completion import COMPLETION_COLUMNS
-from totara_bridge.totara.database.statements import Statements
+from totara_bridge.completion import COMPLETION_COLUMNS, COURSE_COLUMNS, HISTORY_COLUMNS, LEARNER_COLUMNS
+from totara_bridge.totara.database.statements import Statement, Statements
 from totara_bridge.totara.query import ReadQuery
 
 _PAGE = 20_000
+_FLAGS = {"suspended", "deleted", "visible"}
+_TEXTS = {"status", "rpl", "username", "id_number", "email", "first_name", "last_name", "short_name", "full_name"}
 
 
 def load(folder: Path, server: Server, totara: str, database: str) -> float:
-    """Load the completions into ``bridge.completion``; the seconds that the pipeline's run took.
+    """Load the site into the schema ``bridge``; the seconds that the pipeline's run took.
 
     :param folder: where the pipeline keeps its state, from the first load to the next.
     """
@@ -32,38 +34,41 @@ def load(folder: Path, server: Server, totara: str, database: str) -> float:
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "DLT_DATA_DIR": str(folder)}
     import dlt  # noqa: PLC0415
 
+    asked, address = Statements("ttr_", ReadQuery()), server.dsn(totara)
     pipeline = dlt.pipeline(
-        "completions",
+        "totara",
         pipelines_dir=str(folder),
         destination=dlt.destinations.postgres(server.tcp(database)),
         dataset_name="bridge",
     )
-    resource = dlt.resource(
-        _pages(server.dsn(totara)),
-        name="completion",
-        primary_key=("user_id", "course_id"),
-        write_disposition="merge",
-    )
+    resources = [
+        dlt.resource(
+            _pages(address, select, columns, key), name=name, primary_key=key, write_disposition="merge"
+        )
+        for name, select, columns, key in (
+            ("learner", asked.learners(None), LEARNER_COLUMNS, ("user_id",)),
+            ("course", asked.courses(None), COURSE_COLUMNS, ("course_id",)),
+            ("history", asked.history(None), HISTORY_COLUMNS, ("history_id",)),
+            ("completion", asked.completions(None), COMPLETION_COLUMNS, ("user_id", "course_id")),
+        )
+    ]
     begun = time.perf_counter()
-    pipeline.run(resource, loader_file_format="csv").raise_on_failed_jobs()
+    pipeline.run(resources, loader_file_format="csv").raise_on_failed_jobs()
     return time.perf_counter() - begun
 
 
-def _pages(address: str) -> Iterator[Any]:
+def _pages(address: str, select: Statement, columns: Sequence[str], key: Sequence[str]) -> Iterator[Any]:
     """Arrow tables, times as timestamps."""
     import pyarrow  # noqa: PLC0415
     from pyarrow import csv  # noqa: PLC0415
 
-    types = dict.fromkeys(COMPLETION_COLUMNS, pyarrow.int64())
-    types |= {"status": pyarrow.string(), "rpl": pyarrow.string(), "grade": pyarrow.decimal128(10, 5)}
-    reading = csv.ReadOptions(column_names=list(COMPLETION_COLUMNS))
+    wanted = pyarrow.schema(pyarrow.field(name, _type(name), nullable=name not in key) for name in columns)
+    reading = csv.ReadOptions(column_names=list(columns))
     converting = csv.ConvertOptions(
-        column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-    )
-    wanted = pyarrow.schema(
-        (name, pyarrow.timestamp("s", "UTC") if name.startswith("time_") else kind) for name, kind in types.items()
-    )
-    select = Statements("ttr_", ReadQuery()).completions(None)
+        column_types={name: pyarrow.int64() if _is_time(name) else _type(name) for name in columns},
+        null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
+        true_values=["t"], false_values=["f"],
+    )  # fmt: skip
     compiled = select.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     with (
         psycopg.connect(address) as connection,
@@ -71,3 +76,19 @@ def _pages(address: str) -> Iterator[Any]:
     ):
         while page := b"".join(islice(copy, _PAGE)):
             yield csv.read_csv(io.BytesIO(page), read_options=reading, convert_options=converting).cast(wanted)
+
+
+def _type(column: str) -> Any:
+    import pyarrow  # noqa: PLC0415
+
+    if _is_time(column):
+        return pyarrow.timestamp("s", "UTC")
+    if column == "grade":
+        return pyarrow.decimal128(10, 5)
+    if column in _FLAGS:
+        return pyarrow.bool_()
+    return pyarrow.string() if column in _TEXTS else pyarrow.int64()
+
+
+def _is_time(column: str) -> bool:
+    return column.startswith("time_")

@@ -1,9 +1,11 @@
 """Both sides wrote the same: rows, constraints and commits, or there is nothing to compare."""
 
+from collections.abc import Mapping
+
 import psycopg
 
-#: What the two sides must agree on; left out are ids, record keys, counters and the times of staging.
-_COLUMNS = {
+#: What two staging databases must agree on; left out are ids, record keys, counters and the times of staging.
+_STAGED = {
     "learner": "site, user_id, username, id_number, email, first_name, last_name, suspended, deleted_at IS NULL",
     "course": "site, course_id, category_id, short_name, id_number, full_name, visible",
     "completion": """site, user_id, course_id, row_id, status, progress, grade, rpl, time_enrolled, time_started,
@@ -12,14 +14,21 @@ _COLUMNS = {
                               first_time_completed, ordinal, revision, after_deletion, revised_at,
                               archived_at IS NULL, ended_at""",
 }
+#: What Totara says, in the tables of any side; staging has archived completions among the instances.
+_SAID = {
+    "learner": "user_id, username, id_number, email, first_name, last_name, suspended",
+    "course": "course_id, category_id, short_name, id_number, full_name, visible",
+    "completion": """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
+                     time_started, time_completed""",
+}
 
 Contents = dict[str, object]
 
 
-def contents(address: str) -> Contents:
+def staged(address: str) -> Contents:
     """What a staging database holds: rows and their checksum per table, constraints, and how many commits wrote it."""
     with psycopg.connect(address) as connection:
-        found: Contents = {table: _rows(connection, table, columns) for table, columns in _COLUMNS.items()}
+        found = _rows(connection, _STAGED)
         found["constraints and indexes"] = connection.execute(
             """
             SELECT array_agg(line ORDER BY line)
@@ -28,18 +37,15 @@ def contents(address: str) -> Contents:
                   UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'bridge') AS lines
             """
         ).fetchone()
-        writers = " UNION ".join(f"SELECT xmin::text FROM bridge.{table}" for table in _COLUMNS)
-        found["transactions"] = connection.execute(f"SELECT count(*) FROM ({writers}) AS writer").fetchone()  # type: ignore[arg-type]
+        writers = " UNION ".join(f"SELECT xmin::text FROM bridge.{table}" for table in _STAGED)
+        found["transactions"] = connection.execute(f"SELECT count(*) FROM ({writers}) AS writer".encode()).fetchone()
     return found
 
 
-def completions(address: str) -> Contents:
-    """The completions that a database of any side holds in ``bridge.completion``, and their checksum."""
+def said(address: str) -> Contents:
+    """Learners, courses and completions in a database of any side, and their checksums."""
     with psycopg.connect(address) as connection:
-        # dlt makes its own choice of types
-        columns = _COLUMNS["completion"].removeprefix("site,").removesuffix(", deleted_at")
-        columns = columns.replace("progress", "progress::bigint").replace("grade", "grade::numeric(10,5)")
-        return {"completion": _rows(connection, "completion", columns)}
+        return _rows(connection, _SAID)
 
 
 def require_same(what: str, ours: Contents, theirs: Contents) -> None:
@@ -48,15 +54,18 @@ def require_same(what: str, ours: Contents, theirs: Contents) -> None:
     :raises SystemExit: they differ; says in what.
     """
     different = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    if different or not ours:
+    if different or (0, None) in ours.values():
         raise SystemExit(
-            f"{what}: the two sides did not write the same ({', '.join(different) or 'nothing was written'}), "
+            f"{what}: the two sides did not write the same ({', '.join(different) or 'a table is empty'}), "
             "so their times cannot be compared."
         )
 
 
-def _rows(connection: "psycopg.Connection[tuple[object, ...]]", table: str, columns: str) -> object:
+def _rows(connection: "psycopg.Connection[tuple[object, ...]]", tables: Mapping[str, str]) -> Contents:
     """The sum of the rows' hashes is the same in any order."""
-    return connection.execute(
-        f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)) FROM bridge.{table}"  # type: ignore[arg-type]
-    ).fetchone()
+    return {
+        table: connection.execute(
+            f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)) FROM bridge.{table}".encode()
+        ).fetchone()
+        for table, columns in tables.items()
+    }

@@ -15,6 +15,7 @@ from airflow.sdk import Param, dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
 from totara_bridge.orchestration.tasks import backfill_destination
 
@@ -49,8 +50,7 @@ def backfill_completions() -> None:
         task(
             task_id=f"backfill_{destination.code}",
             multiple_outputs=False,
-            queue=destination.queue or "default",
-            executor=destination.executor,
+            **placement(destination),
             outlets=[MAYBE_STAGED],
         )(backfill_destination)(destination.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 

@@ -18,6 +18,7 @@ from airflow.sdk import Param, dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
 from totara_bridge.orchestration.tasks import extract_site
 
@@ -59,8 +60,7 @@ def extract_completions() -> None:
         task(
             task_id=f"extract_{site.code}",
             multiple_outputs=False,
-            queue=site.queue or "default",
-            executor=site.executor,
+            **placement(site),
             outlets=[MAYBE_STAGED],
         )(extract_site)(site.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 

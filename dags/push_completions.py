@@ -17,6 +17,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import STAGED
+from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
 from totara_bridge.orchestration.tasks import push_destination
 
@@ -38,8 +39,7 @@ def push_completions() -> None:
             task(
                 multiple_outputs=False,
                 task_id=f"push_{destination.code}" + (f"_{number}" if number > 1 else ""),
-                queue=destination.queue or "default",
-                executor=destination.executor,
+                **placement(destination),
             )(push_destination)(destination.code)
 
 

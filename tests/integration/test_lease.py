@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.items import DESTINATION, LEASE, NOW, Claim, Items
-from totara_bridge.staging import destination, lease
+from totara_bridge.staging import delivery, destination, lease
 from totara_bridge.staging.states import Lane, State
 
 SECOND = timedelta(seconds=1)
@@ -349,17 +349,17 @@ def test_a_lost_lease_is_not_extended(items: Items) -> None:
         assert lease.extend(transaction, [claim.token], lease_until=NOW + 2 * LEASE) == 0
 
 
-def test_leases_are_extended_and_expire_without_waiting_for_a_batch_that_is_being_settled(items: Items) -> None:
-    """Both touch the rows in an order of their own: if they waited, two such statements could wait for each other."""
+def test_a_batch_that_is_being_settled_is_not_waited_for(items: Items) -> None:
+    """Each of the statements locks rows in an order of its own: if they waited, they could wait for each other."""
     items.queued(4)
     claim = items.claim()
-    settled, unsettled = claim.ids[:2], claim.ids[2:]
-    with items.staging.begin() as settling, items.staging.begin() as keeping:
-        lease.release(settling, claim.token, ids=settled, posted=True)
-        keeping.execute(text("SET LOCAL lock_timeout = '5s'"))
+    with items.staging.begin() as settling, items.staging.connect() as keeping:
+        references = dict.fromkeys(claim.ids[:2])
+        assert delivery.acknowledge(settling, claim.token, references, log_id=1, now=NOW) == 2
+        keeping.execute(text("SET LOCAL lock_timeout = '2s'"))
         assert lease.extend(keeping, [claim.token], lease_until=NOW + 2 * LEASE) == 2
-        keeping.rollback()
-    assert items.column("state", [*settled, *unsettled]) == ["queued"] * 2 + ["sending"] * 2
+        assert lease.release_expired(keeping, destination=DESTINATION, now=NOW + 3 * LEASE) == 2
+    assert items.column("state", claim.ids) == ["sent", "sent", "sending", "sending"]
 
 
 def expire(items: Items, *, destination: str = DESTINATION, **at: object) -> int:

@@ -43,11 +43,11 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
 
 def _push(api: AirflowApi, staging: Engine, say: Say) -> None:
     """Push until nothing is due or nothing moves any more, and no run that Airflow began by itself is left."""
-    before = None
-    while (due := _due(staging)) != before:
+    before, due = None, _due(staging)
+    while before is None or (due and due != before):
         say(f"Pushing to the sandbox Oracle: {due} items are due.")
         _run(api, PUSH, {}, say)
-        before = due
+        before, due = due, _due(staging)
     while api.count_runs(PUSH, "queued", "running"):
         time.sleep(_PAUSE)
 

@@ -41,11 +41,11 @@ def claim(
 
 
 def extend(transaction: Transaction, tokens: Collection[UUID], *, lease_until: datetime) -> int:
-    """Prolong the leases of these claims; how many items."""
+    """Prolong the leases of these claims; how many items. One that is being settled at this moment is passed over."""
     return transaction.execute(
         text(
-            "UPDATE bridge.export_queue SET lease_until = :lease_until "
-            "WHERE state = 'sending' AND claim_token = ANY(:tokens)"
+            f"UPDATE bridge.export_queue SET lease_until = :lease_until "
+            f"WHERE id = {_without_waiting('claim_token = ANY(:tokens)')}"
         ),
         {"tokens": list(tokens), "lease_until": lease_until},
     ).rowcount
@@ -60,7 +60,7 @@ def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted
         text(
             f"""
             UPDATE bridge.export_queue SET {_BACK},
-                first_posted_at = CASE WHEN :posted OR first_posted_at < claimed_at THEN first_posted_at END
+                first_posted_at = CASE WHEN :posted OR first_posted_at <> claimed_at THEN first_posted_at END
             WHERE id = ANY(:ids) AND state = 'sending' AND claim_token = :token
             """
         ),
@@ -69,19 +69,28 @@ def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted
 
 
 def release_expired(transaction: Transaction, *, destination: str, now: datetime) -> int:
-    """Put back items whose sender went silent; how many."""
+    """Put back items whose sender went silent; how many. One that is being settled at this moment is passed over."""
     return transaction.execute(
         text(
-            f"""
-            UPDATE bridge.export_queue SET {_BACK}
-            WHERE destination = :destination AND state = 'sending' AND lease_until < :now
-            """
+            f"UPDATE bridge.export_queue SET {_BACK} "
+            f"WHERE id = {_without_waiting('destination = :destination AND lease_until < :now')}"
         ),
         {"destination": destination, "now": now},
     ).rowcount
 
 
 _BACK = "state = claimed_from, claim_token = NULL, lease_until = NULL, claimed_from = NULL, claimed_at = NULL"
+
+
+def _without_waiting(condition: str) -> str:
+    """SQL: any of the leased items that nobody else is writing now.
+
+    A batch is settled in an order of its own: two statements that waited for each other's rows would deadlock.
+    """
+    return (
+        f"ANY(ARRAY(SELECT id FROM bridge.export_queue WHERE state = 'sending' AND {condition} "
+        "FOR UPDATE SKIP LOCKED))"
+    )
 
 
 def _due(lane: Lane, limit: str, *, but: Sequence[str] = ()) -> str:
