@@ -7,18 +7,15 @@ instances of them and keeps no unique constraints, and its rows are parsed by Ar
 import io
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy.dialects import postgresql
 
 from benchmarks.server import Server
-from totara_bridge.completion import COMPLETION_COLUMNS, COURSE_COLUMNS, HISTORY_COLUMNS, LEARNER_COLUMNS
-from totara_bridge.totara.database.statements import Statement, Statements
-from totara_bridge.totara.query import ReadQuery
+from benchmarks.totara_selects import Select, selects
 
 _PAGE = 20_000
 _FLAGS = {"suspended", "deleted", "visible"}
@@ -34,7 +31,6 @@ def load(folder: Path, server: Server, totara: str, database: str) -> float:
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "DLT_DATA_DIR": str(folder)}
     import dlt  # noqa: PLC0415
 
-    asked, address = Statements("ttr_", ReadQuery()), server.dsn(totara)
     pipeline = dlt.pipeline(
         "totara",
         pipelines_dir=str(folder),
@@ -42,37 +38,31 @@ def load(folder: Path, server: Server, totara: str, database: str) -> float:
         dataset_name="bridge",
     )
     resources = [
-        dlt.resource(
-            _pages(address, select, columns, key), name=name, primary_key=key, write_disposition="merge"
-        )
-        for name, select, columns, key in (
-            ("learner", asked.learners(None), LEARNER_COLUMNS, ("user_id",)),
-            ("course", asked.courses(None), COURSE_COLUMNS, ("course_id",)),
-            ("history", asked.history(None), HISTORY_COLUMNS, ("history_id",)),
-            ("completion", asked.completions(None), COMPLETION_COLUMNS, ("user_id", "course_id")),
-        )
+        dlt.resource(_pages(server.dsn(totara), select), name=name, primary_key=select.key, write_disposition="merge")
+        for name, select in selects().items()
     ]
     begun = time.perf_counter()
     pipeline.run(resources, loader_file_format="csv").raise_on_failed_jobs()
     return time.perf_counter() - begun
 
 
-def _pages(address: str, select: Statement, columns: Sequence[str], key: Sequence[str]) -> Iterator[Any]:
+def _pages(address: str, select: Select) -> Iterator[Any]:
     """Arrow tables, times as timestamps."""
     import pyarrow  # noqa: PLC0415
     from pyarrow import csv  # noqa: PLC0415
 
-    wanted = pyarrow.schema(pyarrow.field(name, _type(name), nullable=name not in key) for name in columns)
-    reading = csv.ReadOptions(column_names=list(columns))
+    wanted = pyarrow.schema(
+        pyarrow.field(name, _type(name), nullable=name not in select.key) for name in select.columns
+    )
+    reading = csv.ReadOptions(column_names=list(select.columns))
     converting = csv.ConvertOptions(
-        column_types={name: pyarrow.int64() if _is_time(name) else _type(name) for name in columns},
+        column_types={name: pyarrow.int64() if _is_time(name) else _type(name) for name in select.columns},
         null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
         true_values=["t"], false_values=["f"],
     )  # fmt: skip
-    compiled = select.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     with (
         psycopg.connect(address) as connection,
-        connection.cursor().copy(f"COPY ({compiled}) TO STDOUT (FORMAT csv)".encode()) as copy,
+        connection.cursor().copy(f"COPY ({select.text}) TO STDOUT (FORMAT csv)".encode()) as copy,
     ):
         while page := b"".join(islice(copy, _PAGE)):
             yield csv.read_csv(io.BytesIO(page), read_options=reading, convert_options=converting).cast(wanted)

@@ -7,10 +7,10 @@ stands a counted text of the same length. It reads with the same statements and 
 from datetime import datetime
 
 import psycopg
-from sqlalchemy.dialects import postgresql
 
-from totara_bridge.totara.database.statements import Statement, Statements
-from totara_bridge.totara.query import ReadQuery
+from benchmarks.totara_selects import selects
+
+_Connection = psycopg.Connection[tuple[object, ...]]
 
 _INCOMING = {
     "learner": """user_id bigint, username text, id_number text, email text, first_name text, last_name text,
@@ -29,34 +29,20 @@ def load(totara: str, staging: str, *, site: str, now: datetime) -> None:
 
     :param totara: the address of Totara's database, for psycopg, as is ``staging``.
     """
-    asked = Statements("ttr_", ReadQuery())
-    selects = {
-        "learner": asked.learners(None),
-        "course": asked.courses(None),
-        "history": asked.history(None),
-        "completion": asked.completions(None),
-    }
     with psycopg.connect(totara) as source, psycopg.connect(staging) as target:
         target.execute("SET LOCAL work_mem = '64MB'")
         target.execute("SET LOCAL jit = off")
-        for table, select in selects.items():
-            target.execute(f"CREATE TEMPORARY TABLE incoming_{table} ({_INCOMING[table]}) ON COMMIT DROP")
-            _copy(source, select, target, table)
-        for table in selects:
-            target.execute(f"ANALYZE incoming_{table}")
+        for table, select in selects().items():
+            target.execute(f"CREATE TEMPORARY TABLE incoming_{table} ({_INCOMING[table]}) ON COMMIT DROP".encode())
+            _copy(source, select.text, target, table)
+            target.execute(f"ANALYZE incoming_{table}".encode())
         for merge in (_LEARNERS, _COURSES, _COMPLETIONS, _INSTANCES):
             target.execute(merge, {"site": site, "now": now})
 
 
-def _copy(
-    source: "psycopg.Connection[tuple[object, ...]]",
-    select: Statement,
-    target: "psycopg.Connection[tuple[object, ...]]",
-    table: str,
-) -> None:
-    compiled = select.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+def _copy(source: _Connection, select: str, target: _Connection, table: str) -> None:
     with (
-        source.cursor().copy(f"COPY ({compiled}) TO STDOUT".encode()) as read,
+        source.cursor().copy(f"COPY ({select}) TO STDOUT".encode()) as read,
         target.cursor().copy(f"COPY incoming_{table} FROM STDIN".encode()) as written,
     ):
         for data in read:

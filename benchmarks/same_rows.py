@@ -15,9 +15,11 @@ _STAGED = {
                               archived_at IS NULL, ended_at""",
 }
 #: What Totara says, in the tables of any side; staging has archived completions among the instances.
+#: An empty text counts as none: dlt's CSV does not tell them apart.
 _SAID = {
-    "learner": "user_id, username, id_number, email, first_name, last_name, suspended",
-    "course": "course_id, category_id, short_name, id_number, full_name, visible",
+    "learner": """user_id, username, nullif(id_number, ''), nullif(email, ''), nullif(first_name, ''),
+                  nullif(last_name, ''), suspended""",
+    "course": "course_id, category_id, nullif(short_name, ''), nullif(id_number, ''), full_name, visible",
     "completion": """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
                      time_started, time_completed""",
 }

@@ -2,22 +2,33 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from tests.items import DESTINATION, LEASE, NOW, Claim, Items
+from tests.items import DESTINATION, LEASE, NOW, Claim, Items, items_in
 from totara_bridge.staging import delivery, destination, lease
+from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.states import Lane, State
 
 SECOND = timedelta(seconds=1)
 
 
+@pytest.fixture(scope="module")
+def database(new_database: Callable[[str], str]) -> Iterator[Items]:
+    """A staging database for all tests of this file."""
+    with items_in(new_database("lease")) as opened:
+        yield opened
+
+
 @pytest.fixture
-def items(staging: Engine) -> Items:
-    return Items(staging)
+def items(database: Items) -> Items:
+    """An empty queue."""
+    return database.emptied()
 
 
 def put(items: Items, item: int, state: State) -> None:
@@ -191,57 +202,36 @@ def correction_of(items: Items, item: int, *, destination: str | None = None) ->
     return [row["id"] for row in rows]
 
 
-def test_eight_threads_claim_each_item_once(items: Items) -> None:
+def test_eight_threads_claim_each_item_once_and_never_more_than_asked_for(items: Items) -> None:
     threads, limit = 8, 37
-    there = [
-        item for lane, count in zip(Lane, (1200, 400, 600), strict=True) for item in items.queued(count, lane=lane)
-    ]
+    there = [item for lane in Lane for item in items.queued(800, lane=lane)]
     together = threading.Barrier(threads)
 
-    def work(_: int) -> list[Claim]:
+    def work(_: int) -> list[Sequence[int]]:
         together.wait()
-        claims = []
-        while (claim := items.claim(limit)).ids:
-            claims.append(claim)
-            if len(claims) % 5 == 1 and items.release(claim) != len(claim.ids):
-                raise AssertionError("what was claimed belongs to the claim until it is released")
-        return claims
-
-    with ThreadPoolExecutor(threads) as pool:
-        claims = [claim for claims in pool.map(work, range(threads)) for claim in claims]
-    assert max(len(claim.ids) for claim in claims) == limit
-    assert all(len(set(claim.ids)) == len(claim.ids) for claim in claims)
-    holders = {row["id"]: row["claim_token"] for row in items.sql("SELECT id, claim_token FROM bridge.export_queue")}
-    last_held = Counter(item for claim in claims for item in claim.ids if holders[item] == claim.token)
-    # each is held by exactly one claim, and no claim gave an item that another still held
-    assert sorted(last_held) == sorted(there)
-    assert set(last_held.values()) == {1}
-    assert len({claim.token for claim in claims}) == len(claims)
-
-
-def test_eight_threads_without_releases_claim_nothing_twice(items: Items) -> None:
-    there = items.queued(2000)
-    together = threading.Barrier(8)
-
-    def work(_: int) -> list[int]:
-        together.wait()
-        claimed: list[int] = []
-        while ids := items.claim(50).ids:
-            claimed += ids
+        claimed = []
+        while ids := items.claim(limit).ids:
+            claimed.append(ids)
         return claimed
 
-    with ThreadPoolExecutor(8) as pool:
-        claimed = [item for ids in pool.map(work, range(8)) for item in ids]
-    assert sorted(claimed) == there
+    with ThreadPoolExecutor(threads) as pool:
+        batches = [ids for claimed in pool.map(work, range(threads)) for ids in claimed]
+    assert sorted(item for ids in batches for item in ids) == there
+    assert max(map(len, batches)) == limit
 
 
 def test_a_claim_does_not_wait_for_one_that_is_not_yet_committed(items: Items) -> None:
     there = items.queued(4)
-    with items.staging.begin() as other:
-        values = {"destination": DESTINATION, "limit": 2, "now": NOW, "lease_until": NOW + LEASE}
-        held = lease.claim(other, token=Claim([]).token, **values)  # type: ignore[arg-type]
-        rest = items.claim(4).ids
-    assert sorted([*(row.id for row in held), *rest]) == there
+
+    def claim(transaction: Transaction, limit: int) -> list[int]:
+        rows = lease.claim(
+            transaction, destination=DESTINATION, token=uuid4(), limit=limit, now=NOW, lease_until=NOW + LEASE
+        )
+        return [row.id for row in rows]
+
+    with items.staging.begin() as first, items.staging.begin() as second:
+        second.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert sorted(claim(first, 2) + claim(second, 4)) == there
 
 
 # first_posted_at

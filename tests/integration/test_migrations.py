@@ -99,7 +99,8 @@ def catalogue(connection: Connection) -> dict[str, Mapping[str, str]]:
     }
     values = {"schema": SCHEMA, "version": VERSION_TABLE}
     return {
-        subject: dict(connection.execute(text(question), values).tuples()) for subject, question in questions.items()
+        subject: {row[0]: row[1] for row in connection.execute(text(question), values)}
+        for subject, question in questions.items()
     }
 
 

@@ -7,9 +7,10 @@ the machine and which, when it is killed, leaves its services behind.
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from totara_bridge.local import processes
 from totara_bridge.local.airflow_api import AirflowApi
@@ -71,23 +72,21 @@ def write_passwords(home: Home) -> None:
     write_private(home.passwords, json.dumps({LOGIN: PASSWORD}))
 
 
-def start(home: Home, environment: Mapping[str, str]) -> list[str]:
-    """Start those services that do not run; their names."""
-    missing = [name for name in SERVICES if not processes.alive(home, name)]
-    for name in missing:
-        processes.start(home, name, (processes.program("airflow"), *SERVICES[name]), environment)
-    return missing
+def start(home: Home, environment: Mapping[str, str]) -> None:
+    """Start those services that do not run."""
+    for name, arguments in SERVICES.items():
+        if not processes.alive(home, name):
+            processes.start(home, name, (processes.program("airflow"), *arguments), environment)
 
 
-def wait_until_healthy(home: Home, api: AirflowApi, say: Callable[[str], None]) -> None:
+def wait_until_healthy(home: Home, api: AirflowApi) -> None:
     """Return once all four services say that they are well.
 
     :raises LocalRunFailed: one ended, or they need too long.
     """
     started = {name: processes.started_at(home, name) for name in SERVICES}
     deadline = time.monotonic() + _PATIENCE
-    waiting: list[str] = list(SERVICES)
-    while waiting:
+    while waiting := unhealthy(api.health(), started):
         for name in SERVICES:
             if not processes.alive(home, name):
                 raise LocalRunFailed(f"Airflow's {name} ended while it started: {processes.last_words(home, name)}")
@@ -97,16 +96,14 @@ def wait_until_healthy(home: Home, api: AirflowApi, say: Callable[[str], None]) 
                 f"{home.logs}, then run `make up` again, which goes on from here."
             )
         time.sleep(0.5)
-        still = unhealthy(api, started)
-        for name in waiting:
-            if name not in still:
-                say(f"Airflow's {name} is healthy.")
-        waiting = [name for name in SERVICES if name in still]
 
 
-def unhealthy(api: AirflowApi, started: Mapping[str, float]) -> list[str]:
-    """Services that do not say that they are well, or said it before they were started anew."""
-    health = api.health()
+def unhealthy(health: Mapping[str, Any] | None, started: Mapping[str, float]) -> list[str]:
+    """Services that do not say that they are well, or said it before they were started anew.
+
+    :param health: what Airflow says of itself; none: it does not answer.
+    :param started: when each service was started, in Unix seconds.
+    """
     if health is None:
         return list(SERVICES)
     found = []

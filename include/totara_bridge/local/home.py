@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from totara_bridge.errors import BridgeError
-from totara_bridge.local.postgres import LONGEST_FOLDER
+from totara_bridge.local.postgres import LONGEST_FOLDER, UNFINISHED
 
 #: The repository: an editable installation runs from it.
 CHECKOUT = Path(__file__).parents[3]
@@ -81,6 +81,9 @@ class Home:
 
         :raises LocalRunFailed: another ``make up``, ``down`` or ``reset`` works in it now.
         """
+        if not self.root.is_dir():  # nobody can be at work in it
+            yield
+            return
         with (self.root / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +108,8 @@ class Home:
 
     def delete(self) -> None:
         """Remove what a local run made; a file of somebody else's stays, and so does the folder then."""
-        for folder in (self.postgres, self.airflow, self.logs, self.processes):
+        unfinished = self.postgres.parent.glob(f"{self.postgres.name}{UNFINISHED}*")
+        for folder in (self.postgres, *unfinished, self.airflow, self.logs, self.processes):
             shutil.rmtree(folder, ignore_errors=not folder.exists())
         for file in (
             *self.root.glob(f"{self.oracle.name}*"),

@@ -2,7 +2,9 @@
 
 import atexit
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -14,6 +16,9 @@ from psycopg import sql
 
 #: A Unix socket's path may have about 100 characters, ``/.s.PGSQL.5432`` included.
 LONGEST_FOLDER = 85
+
+#: After the folder's name while its data is being made.
+UNFINISHED = ".unfinished-"
 
 #: Seconds for a server that was killed to recover, on a busy machine.
 _PATIENCE = 60.0
@@ -35,6 +40,7 @@ class EmbeddedPostgres:
             )
         if not (folder / "PG_VERSION").exists():
             _initialise(folder)
+        self._folder = folder
         self._server = _start(folder)
         if not durable:
             with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
@@ -61,28 +67,41 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server and keep its data."""
-        self._server.stop()
-        # else the next start gets this stopped one again
-        self._server._instances.pop(self._server.pgdata, None)
-        atexit.unregister(self._server._cleanup)
+        stop(self._folder)
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a server keeps its data in this folder now; starts none."""
+def stop(folder: Path) -> bool:
+    """Stop the server that keeps its data in this folder, and keep the data; whether one ran."""
+    server = _postmaster(folder)
+    if server is None:
+        return False
+    server.send_signal(signal.SIGINT)  # "fast shutdown": whoever is connected is sent away
+    deadline = time.monotonic() + _PATIENCE
+    while _postmaster(folder) is not None:
+        if time.monotonic() > deadline:
+            server.send_signal(signal.SIGQUIT)  # at once; the next start recovers
+            deadline += _PATIENCE
+        time.sleep(0.05)
+    return True
+
+
+def _postmaster(folder: Path) -> psutil.Process | None:
+    """The server of this folder, if it runs: after a crash another program may have the id that was written down."""
     record = folder / "postmaster.pid"
-    if not record.exists():
-        return False
     try:
-        return bool(psutil.Process(int(record.read_text().split()[0])).name() == "postgres")
-    except psutil.NoSuchProcess:
-        return False
+        server = psutil.Process(int(record.read_text().split()[0]))
+        ours = server.status() != psutil.STATUS_ZOMBIE and server.cwd() == str(folder.resolve())
+    except (FileNotFoundError, IndexError, psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return server if ours else None
 
 
 def _initialise(folder: Path) -> None:
     """Make the data folder whole or not at all: one that was left half-made would never start."""
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=not unfinished.exists())
-    unfinished.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in folder.parent.glob(f"{folder.name}{UNFINISHED}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)  # whoever was killed over it may have left a program in it
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}{UNFINISHED}", dir=folder.parent))
     _module().get_server(unfinished, cleanup_mode=None, start=False).ensure_pgdata_inited()
     if folder.exists():
         folder.rmdir()  # only an empty one
@@ -91,19 +110,26 @@ def _initialise(folder: Path) -> None:
 
 def _start(folder: Path) -> Any:
     """A server that takes connections."""
-    if not is_running(folder):  # after a crash another program may have the id that PostgreSQL had
-        (folder / "postmaster.pid").unlink(missing_ok=True)
     deadline = time.monotonic() + _PATIENCE
     while True:
+        if _postmaster(folder) is None:
+            _forget(folder)
         try:
             server = _module().get_server(folder, cleanup_mode=None)
             psycopg.connect(server.get_uri("postgres"), connect_timeout=10).close()
         except (subprocess.TimeoutExpired, AssertionError, psycopg.OperationalError):  # it starts, but is not there yet
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.5)
+            time.sleep(0.2)
         else:
             return server
+
+
+def _forget(folder: Path) -> None:
+    """Let nobody take a server for running that was killed, or that this program had before it was stopped."""
+    (folder / "postmaster.pid").unlink(missing_ok=True)
+    if gone := _module().PostgresServer._instances.pop(folder.resolve(), None):
+        atexit.unregister(gone._cleanup)
 
 
 def _module() -> Any:

@@ -25,15 +25,15 @@ _PATIENCE = 25.0  # seconds for Airflow to end by itself
 
 def start(home: Home, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start a program that goes on when ours ends; what it says goes to its log."""
+    stop(home, [name])  # what an earlier one left behind when it was killed
     record = _record(home, name)
-    record.unlink(missing_ok=True)
     with (home.logs / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             ["/bin/sh", "-c", _RECORD_THEN_BECOME, name, str(record), *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=home.root,
+            cwd=home.processes,
             env={**environment, MARKER: str(home.root)},
             start_new_session=True,
         )
@@ -69,7 +69,7 @@ def stop(home: Home, names: Iterable[str] | None = None) -> int:
     wanted = [_record(home, name) for name in names] if names else list(home.processes.glob("*.pid"))
     running = [process for record in wanted for process in _of_session(home, record)]
     if not names:
-        running += _marked(home, besides=running)
+        running += _strays(home, besides=running)
     _tell(running, psutil.Process.terminate)
     _tell(_wait(running), psutil.Process.kill)
     _wait(running)
@@ -105,8 +105,9 @@ def _leader(home: Home, record: Path) -> psutil.Process | None:
 
 
 def _is_at_home(home: Home, process: psutil.Process) -> bool:
-    """Whether it works in our data folder: so does what we started, and nobody can rename that away."""
-    return bool(process.cwd() == str(home.root))
+    """Whether it works where only our processes do; no process renames that away, as some do their environment."""
+    place = str(home.processes)
+    return process.cwd() in (place, f"{place} (deleted)", f"{home.postgres} (deleted)")
 
 
 def _of_session(home: Home, record: Path) -> list[psutil.Process]:
@@ -121,13 +122,15 @@ def _of_session(home: Home, record: Path) -> list[psutil.Process]:
     return found
 
 
-def _marked(home: Home, *, besides: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Our processes that left their session."""
+def _strays(home: Home, *, besides: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Our processes that left their session, or whose record was deleted."""
     known = {process.pid for process in besides} | {os.getpid()}
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):  # ended meanwhile; not ours to look at
-            if process.pid not in known and process.environ().get(MARKER) == str(home.root):
+            if process.pid not in known and (
+                _is_at_home(home, process) or process.environ().get(MARKER) == str(home.root)
+            ):
                 found.append(process)
     return found
 

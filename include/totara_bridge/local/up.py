@@ -35,6 +35,7 @@ def up() -> None:
     home = make_home()
     with home.locked():
         home.require_space()
+        _end_strays(home)
         chosen = _choose_ports(home)
         postgres = _start_postgres(home)
         with _staging(postgres) as staging, _api(chosen["airflow"]) as api:
@@ -66,6 +67,12 @@ def report(staging: Engine, chosen: dict[str, int]) -> None:
     print(f"\n  Airflow    http://127.0.0.1:{chosen['airflow']}")
     print(f"  login      {airflow.LOGIN} / {airflow.PASSWORD}")
     print("  stop with  make down\n", flush=True)
+
+
+def _end_strays(home: Home) -> None:
+    """End what still runs of a run whose data folder was deleted under it."""
+    if not any(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
+        processes.stop(home)
 
 
 def _choose_ports(home: Home) -> dict[str, int]:
@@ -102,7 +109,7 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
     """Start what does not run; whether everything ran already."""
     started = {name: processes.started_at(home, name) for name in airflow.SERVICES}
     oracle_runs = processes.alive(home, sandbox.ORACLE)
-    if oracle_runs and all(started.values()) and not airflow.unhealthy(api, started):
+    if oracle_runs and all(started.values()) and not airflow.unhealthy(api.health(), started):
         return True
     environment = airflow.environment(
         home,
@@ -120,9 +127,10 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
     sandbox.start_oracle(home, chosen["oracle"], environment)
     say(f"The sandbox Oracle answers at http://127.0.0.1:{chosen['oracle']}.")
     processes.finish(home, "migrate", migration)
-    names = airflow.start(home, environment)
-    say(f"Airflow's {', '.join(names) or 'services'} started.")
-    airflow.wait_until_healthy(home, api, say)
+    airflow.start(home, environment)
+    say("Airflow's database is migrated; Airflow is starting.")
+    airflow.wait_until_healthy(home, api)
+    say(f"Airflow is healthy: {', '.join(airflow.SERVICES)}.")
     sandbox.store_connections(api, postgres, chosen["oracle"], say)
     return False
 

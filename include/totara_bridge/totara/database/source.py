@@ -4,10 +4,10 @@ PostgreSQL hands the records over by COPY, as text that is passed on as it is: n
 MySQL and MariaDB have no such thing; their rows are streamed and written as the same text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from totara_bridge.completion import copy_lines
 from totara_bridge.errors import TotaraRefused
 from totara_bridge.totara.answers import explain, place
 from totara_bridge.totara.connection import TotaraConnection
-from totara_bridge.totara.database.statements import Statement, Statements
+from totara_bridge.totara.database.statements import Changes, Statement, Statements
 from totara_bridge.totara.source import Window
 
 _ROWS_AT_ONCE = 2_000
@@ -53,6 +53,7 @@ class DatabaseSnapshot:
         self._database = database
         self._url = connection.database_url
         self._statements = Statements(connection.table_prefix, connection.query)
+        self._known: dict[Window, Changes] = {}
         self.limited = not connection.query.reads_everything
         self.fingerprint = self._fingerprint()
         self.clock = self._number(sa.text(f"SELECT {self._seconds_now()}"))
@@ -66,19 +67,19 @@ class DatabaseSnapshot:
 
     def completions(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COMPLETION_COLUMNS`."""
-        return self._lines(self._statements.completions(window))
+        return self._lines(self._statements.completions(self._changes(window)))
 
     def history(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `HISTORY_COLUMNS`."""
-        return self._lines(self._statements.history(window))
+        return self._lines(self._statements.history(self._changes(window)))
 
     def learners(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `LEARNER_COLUMNS`."""
-        return self._lines(self._statements.learners(window))
+        return self._lines(self._statements.learners(self._changes(window)))
 
     def courses(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COURSE_COLUMNS`."""
-        return self._lines(self._statements.courses(window))
+        return self._lines(self._statements.courses(self._changes(window)))
 
     def changed_pairs(self, window: Window) -> Iterator[bytes]:
         """user_id and course_id of each pair that the window names."""
@@ -90,7 +91,16 @@ class DatabaseSnapshot:
 
     def present_pairs(self, window: Window | None) -> Iterator[bytes]:
         """user_id and course_id of each pair, whatever the connection's query says."""
-        return self._lines(self._statements.present_pairs(window))
+        return self._lines(self._statements.present_pairs(self._changes(window)))
+
+    def _changes(self, window: Window | None) -> Changes | None:
+        """What the window names; asked once, as the snapshot does not change."""
+        if window is None:
+            return None
+        if window not in self._known:
+            courses = self._rows(self._statements.whole_courses(window))
+            self._known[window] = Changes(window, tuple(row[0] for row in courses))
+        return self._known[window]
 
     def _fingerprint(self) -> int:
         found = self._scalar(self._statements.fingerprint())
@@ -110,8 +120,12 @@ class DatabaseSnapshot:
         return int(self._scalar(statement) or 0)
 
     def _scalar(self, statement: Statement | sa.TextClause) -> int | None:
+        rows = self._rows(statement)
+        return cast("int | None", rows[0][0]) if rows else None
+
+    def _rows(self, statement: Statement | sa.TextClause) -> Sequence[sa.Row[Any]]:
         try:
-            return cast("int | None", self._database.execute(statement).scalar())
+            return self._database.execute(statement).all()
         except DBAPIError as error:
             raise explain(error, self._url) from error
 

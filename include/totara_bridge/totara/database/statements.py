@@ -4,6 +4,7 @@ Names and meanings of columns as measured on Totara 17.3: times are Unix seconds
 foreign keys, so a row may belong to a deleted user; ``course_completions`` has no time of change, hence the log.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,18 @@ from totara_bridge.totara.query import ReadQuery
 from totara_bridge.totara.source import Window
 
 Statement = Select[Any] | sa.CompoundSelect[Any]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a window of the change log names.
+
+    The whole courses are numbers, not a sub-select: as most often there are none, the database is not to reckon
+    with a course full of rows and read a whole table instead of the few that changed.
+    """
+
+    window: Window
+    whole_courses: tuple[int, ...]
 
 
 class Statements:
@@ -58,7 +71,7 @@ class Statements:
         log = self._log.c
         return select(log.courseid).where(self._within(window), log.userid.is_(None)).distinct()
 
-    def completions(self, window: Window | None) -> Statement:
+    def completions(self, changes: Changes | None) -> Statement:
         """Columns as in `COMPLETION_COLUMNS`."""
         row = self._completion.c
         criteria = (
@@ -78,15 +91,15 @@ class Statements:
             func.nullif(row.timestarted, 0),
             func.nullif(row.timecompleted, 0),
         ).select_from(self._completion.outerjoin(criteria, criteria.c.course == row.course))
-        return self._limit(statement, row.userid, row.course, self._completion, window)
+        return self._limit(statement, row.userid, row.course, self._completion, changes)
 
-    def history(self, window: Window | None) -> Statement:
+    def history(self, changes: Changes | None) -> Statement:
         """Columns as in `HISTORY_COLUMNS`."""
         row = self._history.c
         statement = select(row.id, row.userid, row.courseid, func.nullif(row.timecompleted, 0), row.grade)
-        return self._limit(statement, row.userid, row.courseid, self._history, window)
+        return self._limit(statement, row.userid, row.courseid, self._history, changes)
 
-    def learners(self, window: Window | None) -> Statement:
+    def learners(self, changes: Changes | None) -> Statement:
         """Columns as in `LEARNER_COLUMNS`, of learners with a completion or an archived one."""
         row = self._user.c
         return select(
@@ -98,23 +111,23 @@ class Statements:
             row.lastname,
             _flag(row.suspended),
             _flag(row.deleted),
-        ).where(row.id.in_(select(self._read_pairs(window).c.userid)))
+        ).where(row.id.in_(select(self._read_pairs(changes).c.userid)))
 
-    def courses(self, window: Window | None) -> Statement:
+    def courses(self, changes: Changes | None) -> Statement:
         """Columns as in `COURSE_COLUMNS`, of courses with a completion or an archived one."""
         row = self._course.c
         return select(row.id, row.category, row.shortname, row.idnumber, row.fullname, _flag(row.visible)).where(
-            row.id.in_(select(self._read_pairs(window).c.courseid))
+            row.id.in_(select(self._read_pairs(changes).c.courseid))
         )
 
-    def present_pairs(self, window: Window | None) -> Statement:
+    def present_pairs(self, changes: Changes | None) -> Statement:
         """Each pair that has a completion or an archived one, whatever the connection's query says."""
-        return select(self._pairs(window, limited=False))
+        return select(self._pairs(changes, limited=False))
 
-    def _read_pairs(self, window: Window | None) -> Subquery:
-        return self._pairs(window, limited=True)
+    def _read_pairs(self, changes: Changes | None) -> Subquery:
+        return self._pairs(changes, limited=True)
 
-    def _pairs(self, window: Window | None, *, limited: bool) -> Subquery:
+    def _pairs(self, changes: Changes | None, *, limited: bool) -> Subquery:
         parts = []
         for table, course in (
             (self._completion, self._completion.c.course),
@@ -123,9 +136,9 @@ class Statements:
             user = table.c.userid
             statement = select(user.label("userid"), course.label("courseid"))
             if limited:
-                parts.append(self._limit(statement, user, course, table, window))
+                parts.append(self._limit(statement, user, course, table, changes))
             else:
-                parts.append(self._within_pairs(statement, user, course, table, window))
+                parts.append(self._within_pairs(statement, user, course, table, changes))
         return union(*parts).subquery("pairs")
 
     def _limit(
@@ -134,9 +147,9 @@ class Statements:
         user: ColumnElement[int],
         course: ColumnElement[int],
         table: sa.TableClause,
-        window: Window | None,
+        changes: Changes | None,
     ) -> Select[Any]:
-        return self._within_pairs(statement, user, course, table, window).where(*self._wanted(user, course))
+        return self._within_pairs(statement, user, course, table, changes).where(*self._wanted(user, course))
 
     def _within_pairs(
         self,
@@ -144,18 +157,17 @@ class Statements:
         user: ColumnElement[int],
         course: ColumnElement[int],
         table: sa.TableClause,
-        window: Window | None,
+        changes: Changes | None,
     ) -> Select[Any]:
-        """The statement over ``table``, cut to the pairs that the window names."""
-        if window is None:
+        """The statement over ``table``, cut to the pairs that changed."""
+        if changes is None:
             return statement
         other = table.alias("of_whole_course")
         other_course = other.c.course if "course" in other.c else other.c.courseid
         # a join with what is named, not a condition on every row: the cost grows with the change, not the table
-        named = union(
-            self.changed_pairs(window),
-            select(other.c.userid, other_course).where(other_course.in_(self.whole_courses(window))),
-        ).subquery("named")
+        pairs = self.changed_pairs(changes.window)
+        of_whole_courses = select(other.c.userid, other_course).where(other_course.in_(changes.whole_courses))
+        named = (union(pairs, of_whole_courses) if changes.whole_courses else pairs).subquery("named")
         return statement.join(named, and_(named.c.userid == user, named.c.courseid == course))
 
     def _wanted(self, user: ColumnElement[int], course: ColumnElement[int]) -> list[ColumnElement[bool]]:

@@ -1,0 +1,56 @@
+"""`python -m benchmarks`: measure, and print one table; see docs/benchmarks.md."""
+
+import argparse
+import logging
+import shlex
+from collections.abc import Callable, Iterable
+
+from benchmarks import first_load, growth, report, server
+from benchmarks.report import Line
+from benchmarks.server import Server
+
+_COMPLETIONS = 200_000
+
+
+def _benchmarks(completions: int) -> dict[str, Callable[[Server], Iterable[Line]]]:
+    """By name, in the order of the table."""
+    return {
+        "copy": lambda running: first_load.against_copy(running, completions),
+        "dlt": lambda running: first_load.against_dlt(running, completions),
+        "memory": growth.memory,
+        "incremental": growth.incremental,
+    }
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--completions", type=int, default=_COMPLETIONS, help="how large the site of copy and dlt is")
+    parser.add_argument("--only", action="append", choices=list(_benchmarks(0)), help="one of them; may be repeated")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    asked = parser.parse_args()
+    logging.disable(logging.WARNING)
+    lines: list[Line] = []
+    with server.running() as running:
+        for name, measure in _benchmarks(asked.completions).items():
+            if not asked.only or name in asked.only:
+                print(f"measuring: {name}", flush=True)
+                lines += measure(running)
+        measured_on = report.machine(running.version())
+    print(f"\n{measured_on}\n\n{report.table(lines)}")
+    if asked.write:
+        report.write(_command(asked), measured_on, lines)
+
+
+def _command(asked: argparse.Namespace) -> str:
+    """What repeats it."""
+    words = ["python", "-m", "benchmarks"]
+    if asked.completions != _COMPLETIONS:
+        words += ["--completions", str(asked.completions)]
+    for name in asked.only or ():
+        words += ["--only", name]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    main()

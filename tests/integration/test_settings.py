@@ -1,0 +1,130 @@
+"""A manager's switches: the destination's own over those for all over the defaults, and never out of bounds."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from tests.items import NOW, Items, items_in
+from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.settings import Settings
+from totara_bridge.staging import setting
+from totara_bridge.staging.setting import EVERYWHERE
+
+
+@pytest.fixture(scope="module")
+def database(new_database: Callable[[str], str]) -> Iterator[Items]:
+    """A staging database for all tests of this file."""
+    with items_in(new_database("settings")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def table(database: Items) -> Items:
+    """A setting table without a row."""
+    return database.emptied()
+
+
+def write(table: Items, scope: str, name: str, value: object) -> None:
+    """Set one switch, and commit."""
+    with table.staging.begin() as transaction:
+        setting.write(transaction, scope=scope, name=name, value=value, by="ann", now=NOW)
+
+
+def read(table: Items, scope: str = EVERYWHERE) -> Settings:
+    """The switches as they are."""
+    with table.staging.connect() as transaction:
+        return setting.read(transaction, scope)
+
+
+def test_an_empty_table_says_the_defaults(table: Items) -> None:
+    assert read(table) == read(table, "oracle") == Settings()
+
+
+def test_the_destination_goes_over_all_and_all_over_the_default(table: Items) -> None:
+    write(table, "oracle", "batch_size", 7)
+    write(table, EVERYWHERE, "batch_size", 50)
+    write(table, EVERYWHERE, "max_attempts", 3)
+    write(table, "other", "max_attempts", 99)
+    assert read(table, "oracle") == Settings(batch_size=7, max_attempts=3)
+    assert read(table, "third") == Settings(batch_size=50, max_attempts=3)
+    assert read(table) == Settings(batch_size=50, max_attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "means"),
+    [
+        ("enabled", False, False),
+        ("requests_in_flight", 32, 32),
+        ("retry_first", 5, timedelta(seconds=5)),
+        ("retry_longest", "PT2H", timedelta(hours=2)),
+    ],
+)
+def test_a_switch_is_read_as_it_was_written(table: Items, name: str, value: object, means: object) -> None:
+    write(table, "oracle", name, value)
+    assert getattr(read(table, "oracle"), name) == means
+
+
+def test_a_switch_that_is_set_again_has_its_last_value_and_author(table: Items) -> None:
+    write(table, EVERYWHERE, "batch_size", 50)
+    with table.staging.begin() as transaction:
+        later = NOW + timedelta(hours=1)
+        setting.write(transaction, name="batch_size", value=60, by="bob", now=later)
+    [row] = table.sql("SELECT * FROM bridge.setting")
+    assert dict(row) == {
+        "scope": "bridge",
+        "name": "batch_size",
+        "value": 60,
+        "changed_at": later,
+        "changed_by": "bob",
+    }
+
+
+def test_an_unknown_switch_is_refused_with_those_there_are(table: Items) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"no setting 'batchsize': choose one of batch_size, enabled, .*\.$"):
+        write(table, EVERYWHERE, "batchsize", 5)
+    assert table.sql("SELECT FROM bridge.setting") == []
+
+
+BOUNDS = {"batch_size": (1, 1000), "requests_in_flight": (1, 32), "max_attempts": (1, 100)}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_bounds_belong_to_the_switch(table: Items, name: str) -> None:
+    lowest, highest = BOUNDS[name]
+    for value in (lowest, highest):
+        write(table, "oracle", name, value)
+        assert getattr(read(table, "oracle"), name) == value
+    for value in (lowest - 1, highest + 1):
+        with pytest.raises(
+            ConfigurationInvalid, match=f"The setting {name} of oracle is not valid: .* {lowest}|{highest}"
+        ):
+            write(table, "oracle", name, value)
+        with pytest.raises(ValidationError):
+            Settings.model_validate({name: value})
+    assert getattr(read(table, "oracle"), name) == highest
+
+
+@pytest.mark.parametrize(("name", "value"), [("enabled", "perhaps"), ("batch_size", None), ("retry_first", "soon")])
+def test_a_value_of_another_kind_is_refused(table: Items, name: str, value: object) -> None:
+    with pytest.raises(ConfigurationInvalid, match=f"The setting {name} of bridge is not valid: "):
+        write(table, EVERYWHERE, name, value)
+
+
+def test_a_bad_value_in_the_table_is_named_in_a_sentence(table: Items) -> None:
+    table.sql("INSERT INTO bridge.setting VALUES ('oracle', 'batch_size', '100000', :now, 'psql')", now=NOW)
+    with pytest.raises(ConfigurationInvalid, match=r"The setting batch_size of oracle is not valid: .*1000") as refused:
+        read(table, "oracle")
+    assert "\n" not in str(refused.value)
+    assert read(table, "other") == Settings()
+
+
+def test_a_switch_of_a_later_version_is_passed_over(table: Items) -> None:
+    table.sql("INSERT INTO bridge.setting VALUES ('bridge', 'not_yet', '1', :now, 'psql')", now=NOW)
+    assert read(table) == Settings()
+
+
+def test_settings_do_not_change_while_they_are_used() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().batch_size = 1  # type: ignore[misc]

@@ -1,0 +1,229 @@
+"""bridge.toml and the environment over it: what is wrong in them is said in one sentence, without a secret."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import time, timedelta
+from pathlib import Path
+
+import pytest
+
+from totara_bridge.config import Destination, Extract, Push, Site, config_file, database_url, read_config
+from totara_bridge.errors import ConfigurationInvalid
+
+REPOSITORY = Path(__file__).parents[2]
+SITE = '[[sites]]\ncode = "{}"\nconnection = "totara"\n'
+DESTINATION = '[[destinations]]\ncode = "{}"\nconnection = "oracle"\n'
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the person who runs the tests."""
+    for name in os.environ:
+        if name.upper().startswith("TOTARA_BRIDGE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a configuration file and make it the one that is read."""
+
+    def put(words: str) -> Path:
+        file = tmp_path / "bridge.toml"
+        file.write_text(words)
+        monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
+        return file
+
+    return put
+
+
+def refusal() -> str:
+    """The sentence with which the configuration is refused."""
+    with pytest.raises(ConfigurationInvalid) as refused:
+        read_config()
+    return str(refused.value)
+
+
+# bridge.toml
+
+
+def test_the_repositorys_own_file_reads_and_says_the_defaults() -> None:
+    assert config_file() == REPOSITORY / "bridge.toml"
+    config = read_config()
+    assert config.sites == (Site(code="sbx", connection="totara_sandbox"),)
+    assert config.destinations == (Destination(code="oracle", connection="oracle_sandbox"),)
+    assert config.extract == Extract()
+    assert config.push == Push()
+
+
+def test_every_commented_out_key_of_the_repositorys_file_can_be_switched_on(write: Write) -> None:
+    words = (REPOSITORY / "bridge.toml").read_text()
+    on = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in words.splitlines()
+    )
+    write(on)
+    config = read_config()
+    [site], [destination] = config.sites, config.destinations
+    assert (site.every, site.queue, site.executor) == (timedelta(hours=6), "company_network", "CeleryExecutor")
+    assert (destination.sites, destination.drain_tasks) == (("sbx",), 1)
+    assert (destination.queue, destination.executor) == ("default", "LocalExecutor")
+
+
+def test_an_empty_file_is_a_bridge_with_nothing_to_do(write: Write) -> None:
+    write("")
+    assert (read_config().sites, read_config().destinations) == ((), ())
+
+
+def test_a_route_names_the_sites_whose_completions_are_wanted(write: Write) -> None:
+    write(
+        SITE.format("aa") + SITE.format("bb") + DESTINATION.format("all") + DESTINATION.format("one") + 'sites = ["bb"]'
+    )
+    everything, one = read_config().destinations
+    assert [everything.wants(site) for site in ("aa", "bb")] == [True, True]
+    assert [one.wants(site) for site in ("aa", "bb")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ('[extract]\nscedule = "0 * * * *"', "extract.scedule"),
+        ("[pusch]\n", "pusch"),
+        (SITE.format("sbx") + "colour = 1", "sites.0.colour"),
+        (DESTINATION.format("oracle") + "drain_tasks = 0", "destinations.0.drain_tasks"),
+        (DESTINATION.format("oracle") + "drain_tasks = 17", "destinations.0.drain_tasks"),
+        (DESTINATION.format("oracle") + 'template = "mine"', "destinations.0.template"),
+        (SITE.format("x"), "sites.0.code"),
+        (SITE.format("ninechars"), "sites.0.code"),
+        (SITE.format("SBX"), "sites.0.code"),
+        (SITE.format("a1"), "sites.0.code"),
+        (DESTINATION.format("Oracle"), "destinations.0.code"),
+        ('[[sites]]\ncode = "sbx"', "sites.0.connection"),
+        ('[extract]\nfull_compare = "half past two"', "extract.full_compare"),
+    ],
+)
+def test_what_cannot_be_is_named_with_its_place(write: Write, words: str, named: str) -> None:
+    write(words)
+    said = refusal()
+    assert said.startswith("bridge.toml (or the environment over it) is not valid: ")
+    assert f" {named}: " in said
+    assert "\n" not in said
+
+
+def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
+    write(SITE.format("X") + DESTINATION.format("Y"))
+    assert "sites.0.code" in refusal()
+    assert "destinations.0.code" in refusal()
+
+
+@pytest.mark.parametrize(("kind", "section"), [("site", SITE), ("destination", DESTINATION)])
+def test_a_code_that_is_given_twice_is_refused(write: Write, kind: str, section: str) -> None:
+    write(section.format("twin") + section.format("other") + section.format("twin"))
+    assert f"{kind} code twin is given twice" in refusal()
+
+
+def test_a_route_to_an_unknown_site_is_refused(write: Write) -> None:
+    write(SITE.format("sbx") + DESTINATION.format("oracle") + 'sites = ["sbx", "nowhere"]')
+    assert "destination oracle names the site nowhere, which [[sites]] does not have" in refusal()
+
+
+@pytest.mark.parametrize("words", ["[extract\n", "code = ", 'a = "1"\na = "2"'])
+def test_a_file_that_is_no_toml_is_refused_with_the_place(write: Write, words: str) -> None:
+    write(words)
+    assert re.match(r"bridge\.toml is not valid TOML: .* \(at (line \d+, column \d+|end of document)\)\.$", refusal())
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(tmp_path / "other.toml"))
+    assert f"There is no configuration file {tmp_path / 'other.toml'}: create it" in refusal()
+    assert "TOTARA_BRIDGE_CONFIG" in refusal()
+
+
+# the environment over it
+
+
+def test_the_environment_goes_over_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[extract]\nschedule = "1 * * * *"\nfull_compare = "03:00:00"\n[push]\ntime_box = "PT1M"\n')
+    monkeypatch.setenv("TOTARA_BRIDGE_EXTRACT__SCHEDULE", "5 5 * * *")
+    monkeypatch.setenv("TOTARA_BRIDGE_PUSH__TIME_BOX", "PT3M")
+    config = read_config()
+    assert (config.extract.schedule, config.extract.full_compare) == ("5 5 * * *", time(3))
+    assert config.push.time_box == timedelta(minutes=3)
+
+
+def test_a_list_is_given_as_json(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(SITE.format("sbx"))
+    monkeypatch.setenv("TOTARA_BRIDGE_SITES", '[{"code": "prod", "connection": "totara_prod"}]')
+    assert read_config().sites == (Site(code="prod", connection="totara_prod"),)
+
+
+def test_an_unknown_key_of_a_section_is_refused_from_the_environment_too(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("")
+    monkeypatch.setenv("TOTARA_BRIDGE_EXTRACT__SCEDULE", "5 5 * * *")
+    assert " extract.scedule: " in refusal()
+
+
+@pytest.mark.xfail(strict=True, reason="the sentence says that the file is no TOML")
+def test_a_variable_that_is_no_json_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("")
+    monkeypatch.setenv("TOTARA_BRIDGE_SITES", "sbx")
+    said = refusal()
+    assert "sites" in said
+    assert "TOML" not in said
+
+
+def test_other_variables_of_the_bridge_are_no_part_of_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("")
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", "postgresql://user:hunter2@host/staging")
+    monkeypatch.setenv("TOTARA_BRIDGE_HOME", "/somewhere")
+    assert "hunter2" not in repr(read_config())
+
+
+def test_the_configuration_does_not_change_while_it_is_used(write: Write) -> None:
+    write("")
+    with pytest.raises(ValueError, match="frozen"):
+        read_config().sites = ()  # type: ignore[misc]
+
+
+# TOTARA_BRIDGE_DATABASE_URL
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_staging_is_reached_with_psycopg(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", f"{scheme}://user:p%40ss@host:5433/staging?sslmode=require")
+    assert database_url() == "postgresql+psycopg://user:p%40ss@host:5433/staging?sslmode=require"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_address_that_is_not_set_is_asked_for(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    if value is not None:
+        monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", value)
+    with pytest.raises(
+        ConfigurationInvalid, match=r"TOTARA_BRIDGE_DATABASE_URL is not set: .*postgresql://user:password@"
+    ):
+        database_url()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://user:hunter2@host/staging",
+        "sqlite:///hunter2",
+        *(
+            pytest.param(without_scheme, marks=pytest.mark.xfail(strict=True, reason="the sentence quotes all of it"))
+            for without_scheme in (
+                "user:hunter2@host/staging",
+                "postgresql:/user:hunter2@host/staging",
+                " postgresql//user:hunter2@host/staging",
+            )
+        ),
+    ],
+)
+def test_another_address_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", address)
+    with pytest.raises(ConfigurationInvalid, match=r"TOTARA_BRIDGE_DATABASE_URL.*PostgreSQL 15") as refused:
+        database_url()
+    assert "hunter2" not in str(refused.value)
