@@ -35,7 +35,9 @@ def main() -> None:
         for name, measure in _benchmarks(asked.completions).items():
             if not asked.only or name in asked.only:
                 print(f"measuring: {name}", flush=True)
-                lines += measure(running)
+                for line in measure(running):
+                    print("  ", *line.cells(), sep="  ", flush=True)
+                    lines.append(line)
         measured_on = report.machine(running.version())
     print(f"\n{measured_on}\n\n{report.table(lines)}")
     if asked.write:

@@ -9,7 +9,7 @@ from benchmarks.report import Line
 from benchmarks.server import Server
 
 _SMALL, _LARGE = 10_000, 1_000_000
-_ROUNDS = 5
+_ROUNDS = 15
 
 #: A round: 100 changes in Totara, and what an extract has to make of them. Each becomes one line of the log.
 _COMPLETED, _EDITED, _DELETED = 80, 10, 10

@@ -8,9 +8,10 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from totara_bridge.extract import enqueue
-from totara_bridge.staging import deliverable
+from totara_bridge.staging import completion, deliverable
+from totara_bridge.staging import site as staged_site
 from totara_bridge.staging.deliverable import Past, PastCount
-from totara_bridge.staging.engine import bulk_transaction
+from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.states import Lane
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,23 @@ def backfill(
     """
     asked = Past(destination=destination, sites=sites, since=since)
     with bulk_transaction(engine) as transaction:
+        if not dry_run:
+            _begin(transaction, asked, now)
         found = deliverable.count_past(transaction, asked)
     log.info("backfill of %s since %s: %s", destination, since.isoformat(), found)
     queued = 0
     after: int | None = None if dry_run else 0
     while after is not None:
         with bulk_transaction(engine) as transaction:
+            completion.begin_merge(transaction)  # no extract changes an instance between its reading and its queueing
             rows = deliverable.past(transaction, asked, after=after, slice_size=enqueue.SLICE)
             queued += enqueue.put(transaction, rows, destination=destination, lane=Lane.BACKFILL, now=now)
         after = rows[-1].instance_id if rows else None
     return Backfilled(found=found, queued=queued)
+
+
+def _begin(transaction: Transaction, asked: Past, now: datetime) -> None:
+    """From now on the destination takes part: a later extract must not take for past what comes in between."""
+    for site in asked.sites:
+        if staged_site.watermark(transaction, site) is not None:
+            deliverable.set_baseline(transaction, destination=asked.destination, site=site, now=now)

@@ -4,9 +4,10 @@ Reading it touches no database and no Airflow Connection, so a DAG file may do i
 """
 
 import os
+from collections.abc import Sequence
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_settings import (
@@ -93,6 +94,20 @@ class BridgeConfig(BaseSettings):
         """The environment first, then the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
+    def site(self, code: str) -> Site:
+        """The site with this code.
+
+        :raises ConfigurationInvalid: there is none.
+        """
+        return _named("site", code, self.sites)
+
+    def destination(self, code: str) -> Destination:
+        """The destination with this code.
+
+        :raises ConfigurationInvalid: there is none.
+        """
+        return _named("destination", code, self.destinations)
+
     @model_validator(mode="after")
     def _codes_are_unique_and_routes_known(self) -> "BridgeConfig":
         codes = [site.code for site in self.sites]
@@ -106,6 +121,17 @@ class BridgeConfig(BaseSettings):
                     "which [[sites]] does not have"
                 )
         return self
+
+
+_Entry = TypeVar("_Entry", Site, Destination)
+
+
+def _named(kind: str, code: str, entries: Sequence[_Entry]) -> _Entry:
+    for entry in entries:
+        if entry.code == code:
+            return entry
+    known = ", ".join(entry.code for entry in entries) or "none"
+    raise ConfigurationInvalid(f"There is no {kind} {code} in bridge.toml (it has {known}): correct the code.")
 
 
 def config_file() -> Path:

@@ -4,6 +4,7 @@
 
     BridgeError
     ├── Transient                  try again later
+    │   ├── SiteBusy               another run extracts the site now
     │   ├── TotaraUnavailable      no answer, or none now
     │   └── OracleUnavailable      no answer, or none now
     └── Permanent                  a person is needed; a task fails at once
@@ -24,6 +25,10 @@ class BridgeError(Exception):
 
 class Transient(BridgeError):
     """It may work later."""
+
+
+class SiteBusy(Transient):
+    """Another run extracts the site now."""
 
 
 class TotaraUnavailable(Transient):

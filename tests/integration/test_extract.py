@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.bridge import DESTINATION, Bridge
-from totara_bridge.errors import DeletionsUnconfirmed, SiteReplaced, TotaraUnavailable
+from totara_bridge.errors import DeletionsUnconfirmed, SiteReplaced, SiteBusy
 from totara_bridge.extract.run import Extracted
 from totara_bridge.staging import site
 from totara_bridge.totara.query import ReadQuery
@@ -289,7 +289,7 @@ def test_a_restored_totara_is_compared_whole(extracted: Bridge) -> None:
 def test_only_one_extract_of_a_site_at_a_time(extracted: Bridge) -> None:
     with extracted.staging.begin() as other:
         assert site.reserve(other, "sbx")
-        with pytest.raises(TotaraUnavailable, match="being extracted by another run"):
+        with pytest.raises(SiteBusy, match="being extracted by another run"):
             extracted.extract()
 
 

@@ -29,15 +29,8 @@ def touched(transaction: Transaction, destinations: Iterable[str], *, site: str,
     """Queue what the merge of this transaction touched, for each destination past its baseline."""
     queued = replaced = 0
     for destination in destinations:
-        for row in deliverable.revised(transaction, destination=destination):
-            item = new_item(row)
-            replaced += queue.replace_payload(
-                transaction,
-                destination=destination,
-                instance_id=item.instance_id,
-                revision=item.revision,
-                payload=item.payload,
-            )
+        for rows in deliverable.revised(transaction, destination=destination, slice_size=SLICE):
+            replaced += queue.replace_payloads(transaction, map(new_item, rows), destination=destination)
         for rows in deliverable.touched(transaction, destination=destination, site=site, slice_size=SLICE):
             queued += put(transaction, rows, destination=destination, lane=Lane.FRESH, now=now)
     return Enqueued(queued=queued, replaced=replaced)

@@ -5,12 +5,12 @@ Killed at any point, it has done nothing; run again, it finds nothing new.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy import Engine
 
-from totara_bridge.errors import DeletionsUnconfirmed, SiteReplaced, TotaraUnavailable
+from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy, SiteReplaced
 from totara_bridge.extract import enqueue, full_compare, incremental
 from totara_bridge.staging import completion, deliverable, incoming, instance, queue, scope, site
 from totara_bridge.staging.completion import CompletionChanges
@@ -33,6 +33,7 @@ class Extracted:
     site: str
     full_compare: bool
     read: int  #: completions
+    set_aside: int  #: rows that cannot be true; the table of that name says why
     completions: CompletionChanges
     instances: InstanceChanges
     baseline: tuple[str, ...]  #: destinations that saw the site for the first time: its past is not queued
@@ -51,6 +52,7 @@ class Extracted:
         """The numbers, flat."""
         return {
             "read": self.read,
+            "set_aside": self.set_aside,
             **{f"completions_{name}": number for name, number in vars(self.completions).items()},
             **{f"instances_{name}": number for name, number in vars(self.instances).items()},
             "queued": self.queued,
@@ -71,42 +73,72 @@ class ExtractPlan:
     full_compare_at: time  #: UTC; the first run after it compares everything
     force_full_compare: bool = False
     confirm_deletions: bool = False
+    only_news: bool = False  #: no full compare, even where one is due
 
 
 def extract_site(engine: Engine, source: Source, plan: ExtractPlan, *, now: datetime) -> Extracted:
     """Read a site's changes, or all of it where a full compare is due, and stage and queue them.
 
     :raises SiteReplaced: another Totara answers than before.
-    :raises DeletionsUnconfirmed: a full compare would delete more than is believable.
-    :raises TotaraUnavailable: Totara does not answer, or the site is being extracted by another run.
+    :raises DeletionsUnconfirmed: a full compare would delete more than is believable; what is new was staged and
+        queued nevertheless.
+    :raises SiteBusy: another run extracts the site.
+    :raises TotaraUnavailable: Totara does not answer.
     :raises TotaraRefused: it may not be read.
     """
-    with bulk_transaction(engine) as transaction, source.snapshot() as snapshot:
-        if not site.reserve(transaction, plan.site):
-            raise TotaraUnavailable(f"The site {plan.site} is being extracted by another run: wait for it to end.")
-        _refuse_another_totara(transaction, snapshot, plan, now)
-        before = site.watermark(transaction, plan.site)
-        whole_site = plan.force_full_compare or full_compare.due(
-            before, newest_log_id=snapshot.newest_log_id, at=plan.full_compare_at, now=now
-        )
-        incoming.receive(transaction)
-        if whole_site or before is None:
-            whole_site, read = True, full_compare.read(transaction, snapshot)
-        else:
-            read = incremental.read(transaction, snapshot, before, plan.overlap)
-        extracted = _stage(transaction, plan, whole_site=whole_site, read=read, now=now)
-        site.advance(
-            transaction,
-            plan.site,
-            Watermark(
-                log_id=snapshot.newest_log_id,
-                read_at=snapshot.clock,
-                extracted_at=now,
-                compared_at=now if whole_site or before is None else before.compared_at,
-            ),
-        )
+    try:
+        extracted = _extract(engine, source, plan, now)
+    except DeletionsUnconfirmed:
+        log.info("site %s: the full compare stopped; its news are read all the same", plan.site)
+        _extract(engine, source, replace(plan, only_news=True), now)
+        raise
     log.info("site %s: %s", plan.site, extracted.counts())
     return extracted
+
+
+def _extract(engine: Engine, source: Source, plan: ExtractPlan, now: datetime) -> Extracted:
+    with bulk_transaction(engine) as transaction:
+        # before Totara is looked at: an older look must not be merged after a newer one
+        if not site.reserve(transaction, plan.site):
+            raise SiteBusy(f"The site {plan.site} is being extracted by another run: wait for it to end.")
+        before = site.watermark(transaction, plan.site)
+        read = _read(transaction, source, plan, before, now)
+        extracted = _stage(transaction, plan, read, before, now)
+        compared_at = now if read.whole_site or before is None else before.compared_at
+        site.advance(transaction, plan.site, replace(read.watermark, compared_at=compared_at))
+    return extracted
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is in the temporary tables now."""
+
+    whole_site: bool
+    completions: int
+    watermark: Watermark
+
+
+def _read(
+    transaction: Transaction, source: Source, plan: ExtractPlan, before: Watermark | None, now: datetime
+) -> _Read:
+    """Read Totara, and let go of it: what follows may take long, and waits for others."""
+    with source.snapshot() as snapshot:
+        _refuse_another_totara(transaction, snapshot, plan, now)
+        incoming.receive(transaction)
+        whole_site = before is None or (
+            not plan.only_news
+            and (
+                plan.force_full_compare
+                or snapshot.query != before.query
+                or full_compare.due(before, newest_log_id=snapshot.newest_log_id, at=plan.full_compare_at, now=now)
+            )
+        )
+        if before is None or whole_site:
+            completions = full_compare.read(transaction, snapshot)
+        else:
+            completions = incremental.read(transaction, snapshot, before, plan.overlap)
+        keep = before.query if before is not None and not whole_site else snapshot.query
+        return _Read(whole_site, completions, Watermark(snapshot.newest_log_id, snapshot.clock, now, now, keep))
 
 
 def _refuse_another_totara(transaction: Transaction, snapshot: Snapshot, plan: ExtractPlan, now: datetime) -> None:
@@ -122,26 +154,35 @@ def _refuse_another_totara(transaction: Transaction, snapshot: Snapshot, plan: E
         )
 
 
-def _stage(transaction: Transaction, plan: ExtractPlan, *, whole_site: bool, read: int, now: datetime) -> Extracted:
-    scope.note_left_out(transaction)
+def _stage(
+    transaction: Transaction, plan: ExtractPlan, read: _Read, before: Watermark | None, now: datetime
+) -> Extracted:
+    set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
+    scope.note_left_out(transaction, site=plan.site)
     completion.begin_merge(transaction)
-    if whole_site and not plan.confirm_deletions:
-        _refuse_mass_deletion(transaction, plan)
+    if read.whole_site and not plan.confirm_deletions:
+        _refuse_mass_deletion(plan, "completions", *completion.missing(transaction, site=plan.site))
     completion.merge_learners(transaction, site=plan.site, now=now)
     completion.merge_courses(transaction, site=plan.site, now=now)
-    completions = completion.merge(transaction, site=plan.site, whole_site=whole_site, now=now)
-    instances = instance.merge(transaction, site=plan.site, whole_site=whole_site, now=now)
+    completions = completion.merge(transaction, site=plan.site, whole_site=read.whole_site, now=now)
+    alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
+    instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, now=now)
+    if read.whole_site and not plan.confirm_deletions:
+        _refuse_mass_deletion(plan, "instances of completions", instances.lost, alive)
     baseline = tuple(
         each
         for each in plan.destinations
         if deliverable.set_baseline(transaction, destination=each, site=plan.site, now=now)
     )
+    if before is not None and before.query != read.watermark.query:
+        deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
     cancelled = queue.cancel_lost(transaction, now=now)
     outcome = enqueue.touched(transaction, plan.destinations, site=plan.site, now=now)
     return Extracted(
         site=plan.site,
-        full_compare=whole_site,
-        read=read,
+        full_compare=read.whole_site,
+        read=read.completions,
+        set_aside=set_aside,
         completions=completions,
         instances=instances,
         baseline=baseline,
@@ -152,11 +193,11 @@ def _stage(transaction: Transaction, plan: ExtractPlan, *, whole_site: bool, rea
     )
 
 
-def _refuse_mass_deletion(transaction: Transaction, plan: ExtractPlan) -> None:
-    missing, staged = completion.missing(transaction, site=plan.site, whole_site=True)
-    if missing > BELIEVABLE_DELETIONS and missing > staged * BELIEVABLE_SHARE:
+def _refuse_mass_deletion(plan: ExtractPlan, what: str, gone: int, staged: int) -> None:
+    if gone > BELIEVABLE_DELETIONS and gone > staged * BELIEVABLE_SHARE:
         raise DeletionsUnconfirmed(
-            f"A full compare of site {plan.site} finds {missing} of {staged} completions gone from Totara, more than "
-            f"{BELIEVABLE_SHARE:.0%}, so nothing was changed: check what happened there and, if they are to be "
-            "deleted here as well, run extract_completions once with confirm_deletions on."
+            f"A full compare of site {plan.site} finds {gone} of {staged} {what} gone from Totara, more than "
+            f"{BELIEVABLE_SHARE:.0%}, so none was deleted; news are staged all the same. Check what happened there "
+            f"and, if they are to be deleted here as well, run extract_completions once for the site {plan.site} "
+            "with confirm_deletions on."
         )

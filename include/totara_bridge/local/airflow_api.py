@@ -66,9 +66,10 @@ class AirflowApi:
         """How many runs are in one of these states."""
         return int(self._call("GET", f"dags/{dag}/dagRuns", params={"state": states, "limit": 1})["total_entries"])
 
-    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
-        """The tasks of a run: ``task_id``, ``state``, ``try_number``."""
-        return list(self._call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"])
+    def tasks(self, dag: str, run: str = "~", *, state: str) -> list[dict[str, Any]]:
+        """The tasks in this state of a run, or of all runs: ``dag_run_id``, ``task_id``, ``try_number``."""
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances"
+        return list(self._call("GET", path, params={"state": state})["task_instances"])
 
     def log(self, dag: str, run: str, task: str, attempt: int) -> list[Any]:
         """The lines of a task's log."""

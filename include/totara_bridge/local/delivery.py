@@ -86,20 +86,20 @@ def _run(api: AirflowApi, dag: str, conf: dict[str, Any], say: Say) -> None:
     :raises LocalRunFailed: it failed; says which task and why.
     """
     run = api.trigger(dag, conf)
-    told: set[tuple[str, int]] = set()
+    told: set[tuple[str, str, int]] = set()
     while (state := api.state(dag, run)) != "success":
-        for task in api.tasks(dag, run):
-            attempt = task["task_id"], task["try_number"]
-            if task["state"] == "up_for_retry" and attempt not in told:
-                told.add(attempt)
-                say(f"{attempt[0]} failed and is tried again in a minute or more: {_why(api, dag, run, *attempt)}")
         if state == "failed":
             raise LocalRunFailed(_failure(api, dag, run))
+        for task in api.tasks(dag, state="up_for_retry"):  # of any run, since ours waits for those before it
+            failed = task["dag_run_id"], task["task_id"], task["try_number"]
+            if failed not in told:
+                told.add(failed)
+                say(f"{failed[1]} failed and is tried again in a minute or more: {_why(api, dag, *failed)}")
         time.sleep(_PAUSE)
 
 
 def _failure(api: AirflowApi, dag: str, run: str) -> str:
-    failed = [task for task in api.tasks(dag, run) if task["state"] == "failed"]
+    failed = api.tasks(dag, run, state="failed")
     if not failed:
         return f"The run {run} of {dag} failed before a task began: look at it in Airflow at {api.address}."
     name, attempt = failed[0]["task_id"], failed[0]["try_number"]

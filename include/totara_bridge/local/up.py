@@ -40,6 +40,7 @@ def up() -> None:
         postgres = _start_postgres(home)
         with _staging(postgres) as staging, _api(chosen["airflow"]) as api:
             already = _start(home, chosen, postgres, staging, api)
+            sandbox.store_connections(api, postgres, chosen["oracle"], say)
             delivery.deliver(api, staging, say)
             if already:
                 print("Totara Bridge is already up.")
@@ -131,7 +132,6 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
     say("Airflow's database is migrated; Airflow is starting.")
     airflow.wait_until_healthy(home, api)
     say(f"Airflow is healthy: {', '.join(airflow.SERVICES)}.")
-    sandbox.store_connections(api, postgres, chosen["oracle"], say)
     return False
 
 

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sqlalchemy import Engine
 
 from totara_bridge import backfill, extract, push
-from totara_bridge.config import BridgeConfig, Destination, Site, read_config
+from totara_bridge.config import BridgeConfig, Site, read_config
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.extract.run import ExtractPlan
 from totara_bridge.oracle.sender import Sender
@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
     """Extract one site of bridge.toml, if its turn has come."""
     config, now = read_config(), _now()
-    site = next(each for each in config.sites if each.code == code)
+    site = config.site(code)
+    _check_asked(config, params)
     with staging() as engine:
         settings_or_skip(engine)
         _skip_unless_its_turn(engine, site, params, now)
@@ -56,7 +57,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
 def push_destination(code: str) -> dict[str, int]:
     """Drain the queue of one destination of bridge.toml."""
     config = read_config()
-    destination = _destination(config, code)
+    destination = config.destination(code)
     with staging() as engine:
         settings_or_skip(engine)
         settings = settings_or_skip(engine, code)
@@ -76,7 +77,7 @@ def push_destination(code: str) -> dict[str, int]:
 def backfill_destination(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
     """Queue what was completed since a date for one destination of bridge.toml; in a dry run only count it."""
     config = read_config()
-    destination, since = _destination(config, code), date.fromisoformat(params["from_date"])
+    destination, since = config.destination(code), date.fromisoformat(params["from_date"])
     with staging() as engine:
         settings_or_skip(engine)
         done = backfill.backfill(
@@ -102,28 +103,29 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _destination(config: BridgeConfig, code: str) -> Destination:
-    return next(each for each in config.destinations if each.code == code)
+def _check_asked(config: BridgeConfig, params: dict[str, Any]) -> None:
+    """Refuse a run that asks for what cannot be.
+
+    :raises ConfigurationInvalid: a site is not in bridge.toml, or deletions are confirmed without naming sites.
+    """
+    for code in params["sites"] or ():
+        config.site(code)
+    if params["confirm_deletions"] and not params["sites"]:
+        raise ConfigurationInvalid("Deletions are confirmed for named sites only: name them in Sites.")
 
 
 def _skip_unless_its_turn(engine: Engine, site: Site, params: dict[str, Any], now: datetime) -> None:
-    """Skip a site that is not asked for, or whose interval has not passed.
-
-    :raises ConfigurationInvalid: the run asks for a site that bridge.toml does not have.
-    """
-    asked = params["sites"] or []
-    if unknown := set(asked) - {each.code for each in read_config().sites}:
-        raise ConfigurationInvalid(
-            f"There is no site {', '.join(sorted(unknown))} in bridge.toml: choose from "
-            f"{', '.join(each.code for each in read_config().sites)}, or leave sites empty for all that are due."
-        )
-    if asked and site.code not in asked:
-        raise AirflowSkipException(f"This run is for {', '.join(asked)}.")
-    if asked or site.every is None:
+    """Skip a site that is not asked for, or whose interval has not passed."""
+    if params["sites"]:
+        if site.code not in params["sites"]:
+            raise AirflowSkipException(f"This run is for {', '.join(params['sites'])}.")
+        return
+    if site.every is None:
         return
     with engine.begin() as transaction:
         before = staged_site.watermark(transaction, site.code)
-    if before is not None and before.extracted_at + site.every > now:
+    # runs begin some seconds early or late: an interval as long as the schedule must not miss every other run
+    if before is not None and before.extracted_at + site.every * 0.9 > now:
         raise AirflowSkipException(f"Its next turn is at {before.extracted_at + site.every:%Y-%m-%d %H:%M} UTC.")
 
 

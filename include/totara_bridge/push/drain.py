@@ -23,7 +23,7 @@ from totara_bridge.push.flow import FAILURES_TO_ISOLATE, Breaker
 from totara_bridge.push.keeper import LeaseKeeper
 from totara_bridge.push.settle import Posted, Settled, settle
 from totara_bridge.settings import Settings
-from totara_bridge.staging import destination, lease
+from totara_bridge.staging import completion, destination, lease
 
 log = logging.getLogger(__name__)
 
@@ -161,16 +161,20 @@ class _Run:
                 lease_until=now + self._plan.lease,
             )
         waiting = deque(_requests(items))
-        with keeper.keeping(token):
+        with keeper.keeping(token, until=now + self._plan.lease) as kept:
             try:
-                while waiting and not self._over():
+                while waiting and not self._over() and kept.for_another(self._plan.request_timeout):
                     waiting.extendleft(self._post(sender, token, waiting.popleft()))
             finally:
                 if waiting:
-                    unposted = [item.id for request in waiting for item in request]
-                    with self._engine.begin() as transaction:
-                        lease.release(transaction, token, ids=unposted, posted=False)
+                    self._return([item.id for request in waiting for item in request], token)
         return bool(items)
+
+    def _return(self, unposted: Sequence[int], token: UUID) -> None:
+        with self._engine.begin() as transaction:
+            # an extract that is changing these completions now sees them as on their way, or not at all
+            completion.begin_merge(transaction)
+            lease.release(transaction, token, ids=unposted, posted=False)
 
     def _post(self, sender: Sends, token: UUID, items: Sequence[Row[Any]]) -> Sequence[Sequence[Row[Any]]]:
         """Send one request; what must be sent again in smaller ones."""
@@ -190,16 +194,18 @@ class _Run:
         if reading.too_large:
             middle = len(items) // 2
             return items[:middle], items[middle:]
-        self._judge(reading, settled)
+        self._judge(reading, settled, alone=len(items) == 1)
         return ()
 
-    def _judge(self, reading: Reading, settled: Settled) -> None:
+    def _judge(self, reading: Reading, settled: Settled, *, alone: bool) -> None:
         """Stop the drain where the destination does not work, or is down."""
         if reading.problem is not None:
             self.problem = OracleRefused(f"The destination {self._plan.destination} cannot be used: {reading.problem}")
             self._broken.set()
         elif settled.sent or settled.dead:
             self._breaker.worked()
+        elif alone and self.drained.sent:
+            return  # its own fault: others are delivered
         elif self._breaker.failed():
             until = self._clock() + BREAKER_PAUSE
             said = reading.words or f"HTTP {reading.status}"

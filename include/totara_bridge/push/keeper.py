@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -17,15 +17,28 @@ from totara_bridge.staging import lease
 log = logging.getLogger(__name__)
 
 
+class Kept:
+    """The lease of one claim."""
+
+    def __init__(self, keeper: "LeaseKeeper", token: UUID, until: datetime) -> None:
+        self.token = token
+        self.until = until
+        self._keeper = keeper
+
+    def for_another(self, timeout: timedelta) -> bool:
+        """Whether a request may still begin: its items stay ours for longer than it can take."""
+        return self._keeper.now() + timeout < self.until or self._keeper.prolong(self)
+
+
 class LeaseKeeper:
     """A thread that prolongs, at half of their time, the leases of the batches that are being sent."""
 
     def __init__(self, engine: Engine, length: timedelta, clock: Callable[[], datetime]) -> None:
+        self.now = clock
         self._engine = engine
         self._length = length
-        self._clock = clock
         self._lock = threading.Lock()
-        self._kept: set[UUID] = set()
+        self._kept: set[Kept] = set()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="push-lease-keeper")
 
@@ -40,27 +53,33 @@ class LeaseKeeper:
         self._thread.join()
 
     @contextmanager
-    def keeping(self, token: UUID) -> Iterator[None]:
-        """Keep the leases of this claim while the block runs."""
+    def keeping(self, token: UUID, *, until: datetime) -> Iterator[Kept]:
+        """Keep the lease of this claim, which now runs until then, while the block runs."""
+        kept = Kept(self, token, until)
         with self._lock:
-            self._kept.add(token)
+            self._kept.add(kept)
         try:
-            yield
+            yield kept
         finally:
             with self._lock:
-                self._kept.discard(token)
+                self._kept.discard(kept)
+
+    def prolong(self, kept: Kept) -> bool:
+        """Prolong one lease now; whether any of its items is still ours."""
+        until = self.now() + self._length
+        with self._engine.begin() as transaction:
+            ours = lease.extend(transaction, [kept.token], lease_until=until) > 0
+        if ours:
+            kept.until = until
+        return ours
 
     def _run(self) -> None:
         while not self._end.wait(self._length.total_seconds() / 2):
             with self._lock:
-                tokens = list(self._kept)
-            try:
-                self._prolong(tokens)
-            except OperationalError as error:
-                # the batches go on; at worst a lease runs out and an item is sent again under its key
-                log.warning("leases could not be prolonged: %s", error.orig)
-
-    def _prolong(self, tokens: Collection[UUID]) -> None:
-        if tokens:
-            with self._engine.begin() as transaction:
-                lease.extend(transaction, tokens, lease_until=self._clock() + self._length)
+                kept = list(self._kept)
+            for each in kept:
+                try:
+                    self.prolong(each)
+                except OperationalError as error:
+                    # the batch goes on; no further request of it begins once too little of its lease is left
+                    log.warning("a lease could not be prolonged: %s", error.orig)

@@ -37,9 +37,8 @@ def merge_courses(transaction: Transaction, *, site: str, now: datetime) -> int:
     return transaction.execute(_MERGE_COURSES, {"site": site, "now": now}).rowcount
 
 
-def missing(transaction: Transaction, *, site: str, whole_site: bool) -> tuple[int, int]:
-    """How many staged completions Totara has no more, and how many are staged."""
-    in_scope = scope.condition("c", whole_site=whole_site)
+def missing(transaction: Transaction, *, site: str) -> tuple[int, int]:
+    """How many staged completions the whole Totara has no more, and how many are staged."""
     row = transaction.execute(
         text(
             f"""
@@ -48,7 +47,7 @@ def missing(transaction: Transaction, *, site: str, whole_site: bool) -> tuple[i
                        WHERE i.user_id = c.user_id AND i.course_id = c.course_id)),
                    count(*)
             FROM bridge.completion c
-            WHERE c.site = :site AND c.deleted_at IS NULL AND {in_scope}
+            WHERE c.site = :site AND c.deleted_at IS NULL AND {scope.condition("c", whole_site=True)}
             """
         ),
         {"site": site},

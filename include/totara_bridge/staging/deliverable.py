@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 
 from totara_bridge.staging.engine import Transaction
 
@@ -28,7 +28,10 @@ _DELIVERED = """
 _QUEUED = """
     EXISTS (SELECT FROM bridge.export_queue q
             WHERE q.destination = :destination AND q.instance_id = i.id AND q.kind = 'completion'
-              AND (q.state <> 'cancelled' OR q.revision = i.revision))
+              -- what Totara lost before it was posted may come back as another revision; what a person
+              -- cancelled, or what was posted, does not
+              AND (q.state <> 'cancelled' OR q.revision = i.revision
+                   OR q.cancelled_by <> 'extract' OR q.first_posted_at IS NOT NULL))
 """
 _LACKING = f"i.ended_at IS NULL AND NOT i.after_deletion AND NOT {_DELIVERED} AND NOT {_QUEUED}"
 
@@ -58,8 +61,9 @@ def set_baseline(transaction: Transaction, *, destination: str, site: str, now: 
         text(
             """
             INSERT INTO bridge.baseline (destination, site, instance_id, created_at)
-            SELECT :destination, :site, coalesce(max(id), 0), :now
-            FROM bridge.completion_instance WHERE site = :site
+            SELECT :destination, :site,
+                   (SELECT coalesce(max(id), 0) FROM bridge.completion_instance WHERE site = :site), :now
+            WHERE NOT EXISTS (SELECT FROM bridge.baseline WHERE destination = :destination AND site = :site)
             ON CONFLICT DO NOTHING
             """
         ),
@@ -68,12 +72,34 @@ def set_baseline(transaction: Transaction, *, destination: str, site: str, now: 
     return stored.rowcount == 1
 
 
+def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None:
+    """Count what the merge of this transaction found new as past where it was completed before that time.
+
+    For a read that shows more of Totara than the last one did. Instances of one merge are numbered by their dates.
+
+    :param before: Unix seconds.
+    """
+    transaction.execute(
+        text(
+            """
+            UPDATE bridge.baseline b SET instance_id = greatest(b.instance_id, past.newest)
+            FROM (SELECT max(i.id) AS newest FROM bridge.completion_instance i
+                  JOIN touched_instance t ON t.id = i.id
+                  WHERE t.change = 'new' AND i.time_completed < to_timestamp(:before)) past
+            WHERE b.site = :site AND past.newest IS NOT NULL
+            """
+        ),
+        {"site": site, "before": before},
+    )
+
+
 def touched(transaction: Transaction, *, destination: str, site: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
     """Instances that the merge of this transaction touched and the destination lacks, in slices."""
     statement = text(
         f"""
         SELECT {_FIELDS} FROM {_JOINS}
-        WHERE i.id IN (SELECT id FROM touched_instance) AND i.id > :after AND {_LACKING}
+        WHERE i.id IN (SELECT id FROM touched_instance WHERE change IN ('new', 'revised'))
+          AND i.id > :after AND {_LACKING}
           AND (i.id > (SELECT b.instance_id FROM bridge.baseline b
                        WHERE b.destination = :destination AND b.site = :site)
                OR EXISTS (SELECT FROM bridge.export_queue q
@@ -81,28 +107,22 @@ def touched(transaction: Transaction, *, destination: str, site: str, slice_size
         ORDER BY i.id LIMIT :slice_size
         """
     )
-    after = 0
-    while rows := transaction.execute(
-        statement, {"destination": destination, "site": site, "after": after, "slice_size": slice_size}
-    ).all():
-        yield rows
-        after = rows[-1].instance_id
+    yield from _slices(transaction, statement, {"destination": destination, "site": site, "slice_size": slice_size})
 
 
-def revised(transaction: Transaction, *, destination: str) -> Sequence[Row[Any]]:
-    """Instances that the merge of this transaction revised and whose item for the destination was never posted."""
-    return transaction.execute(
-        text(
-            f"""
-            SELECT {_FIELDS} FROM {_JOINS}
-            JOIN bridge.export_queue q ON q.destination = :destination AND q.instance_id = i.id
-            WHERE i.id IN (SELECT id FROM touched_instance WHERE change = 'revised')
-              AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
-              AND q.state IN ('queued', 'failed', 'dead', 'held') AND q.revision <> i.revision
-            """
-        ),
-        {"destination": destination},
-    ).all()
+def revised(transaction: Transaction, *, destination: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
+    """Instances that the merge of this transaction revised and whose item was never posted, in slices."""
+    statement = text(
+        f"""
+        SELECT {_FIELDS} FROM {_JOINS}
+        JOIN bridge.export_queue q ON q.destination = :destination AND q.instance_id = i.id
+        WHERE i.id IN (SELECT id FROM touched_instance WHERE change = 'revised') AND i.id > :after
+          AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
+          AND q.state IN ('queued', 'failed', 'dead', 'held') AND q.revision <> i.revision
+        ORDER BY i.id LIMIT :slice_size
+        """
+    )
+    yield from _slices(transaction, statement, {"destination": destination, "slice_size": slice_size})
 
 
 def count_reported(transaction: Transaction) -> int:
@@ -113,9 +133,12 @@ def count_reported(transaction: Transaction) -> int:
                 """
                 SELECT count(DISTINCT t.id) FROM touched_instance t
                 WHERE t.change IN ('revised', 'lost')
-                  AND (EXISTS (SELECT FROM bridge.delivery d WHERE d.instance_id = t.id)
+                  AND (EXISTS (SELECT FROM bridge.delivery d
+                               WHERE d.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
+                                 AND d.instance_id = t.id)
                        OR EXISTS (SELECT FROM bridge.export_queue q
-                                  WHERE q.instance_id = t.id AND q.first_posted_at IS NOT NULL))
+                                  WHERE q.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
+                                    AND q.instance_id = t.id AND q.first_posted_at IS NOT NULL))
                 """
             )
         ).scalar_one()
@@ -123,17 +146,26 @@ def count_reported(transaction: Transaction) -> int:
 
 
 def past(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
-    """The next slice, by instance, of past instances that the destination lacks."""
-    return transaction.execute(
-        text(
-            f"""
-            SELECT {_FIELDS} FROM {_JOINS}
-            WHERE i.id > :after AND i.site = ANY(:sites) AND i.time_completed >= :since AND {_LACKING}
-            ORDER BY i.id LIMIT :slice_size
-            """
-        ),
-        _values(asked) | {"after": after, "slice_size": slice_size},
-    ).all()
+    """The next slice, by instance, of past instances that the destination lacks; none when there are no more."""
+    highest = transaction.execute(text("SELECT coalesce(max(id), 0) FROM bridge.completion_instance")).scalar_one()
+    rows: Sequence[Row[Any]] = ()
+    while not rows and after < highest:
+        # a stretch at a time, or each slice could be planned as a join of whole tables
+        values = _values(asked) | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
+        rows = transaction.execute(_PAST, values).all()
+        after += _STRETCH
+    return rows
+
+
+_STRETCH = 50_000
+
+_PAST = text(
+    f"""
+    SELECT {_FIELDS} FROM {_JOINS}
+    WHERE i.id > :after AND i.id <= :up_to AND i.site = ANY(:sites) AND i.time_completed >= :since AND {_LACKING}
+    ORDER BY i.id LIMIT :slice_size
+    """
+)
 
 
 def count_past(transaction: Transaction, asked: Past) -> PastCount:
@@ -157,3 +189,10 @@ def count_past(transaction: Transaction, asked: Past) -> PastCount:
 
 def _values(asked: Past) -> dict[str, object]:
     return {"destination": asked.destination, "sites": list(asked.sites), "since": asked.since}
+
+
+def _slices(transaction: Transaction, statement: TextClause, values: dict[str, object]) -> Iterator[Sequence[Row[Any]]]:
+    after = 0
+    while rows := transaction.execute(statement, values | {"after": after}).all():
+        yield rows
+        after = rows[-1].instance_id

@@ -32,7 +32,8 @@ def acknowledge(
 ) -> int:
     """Mark items sent and write the ledger and the hour's counts; how many.
 
-    A positive answer is true also after the lease was lost: an item that nobody holds now is marked sent as well.
+    A positive answer is true also after the lease was lost: an item that nobody holds now is marked sent as well,
+    but a cancelled one only where no other item of its instance has taken its place.
 
     :param references: what the destination calls each item, by item id.
     """
@@ -106,11 +107,15 @@ _ACKNOWLEDGE = text(
     WITH sent AS (
         UPDATE bridge.export_queue q
         SET state = 'sent', sent_at = :now, reference = coalesce(a.reference, q.reference), export_log_id = :log_id,
-            claim_token = NULL, lease_until = NULL, claimed_from = NULL, claimed_at = NULL,
+            claim_token = NULL, lease_until = NULL, claimed_from = NULL, claimed_at = NULL, cancelled_by = NULL,
             error_class = NULL, error_code = NULL, error_words = NULL
         FROM unnest(cast(:ids AS bigint[]), cast(:references AS text[])) AS a (id, reference)
         WHERE q.id = a.id
-          AND (q.state = 'sending' AND q.claim_token = :token OR q.state IN ('queued', 'failed', 'dead', 'cancelled'))
+          AND (q.state = 'sending' AND q.claim_token = :token OR q.state IN ('queued', 'failed', 'dead')
+               OR q.state = 'cancelled' AND NOT EXISTS (
+                      SELECT FROM bridge.export_queue other
+                      WHERE other.destination = q.destination AND other.instance_id = q.instance_id
+                        AND other.kind = q.kind AND other.state <> 'cancelled'))
         RETURNING q.destination, q.instance_id, q.kind, q.revision, q.reference, q.lane, q.staged_at
     ),
     ledger AS (

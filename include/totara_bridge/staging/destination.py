@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from totara_bridge.staging.engine import Transaction
@@ -33,7 +33,8 @@ def log_request(transaction: Transaction, request: Request) -> int:
 
 def rest(transaction: Transaction, destination: str, *, not_before: datetime, reason: str, now: datetime) -> None:
     """Let nothing be claimed until then: the destination asked for it."""
-    _put(transaction, destination, {"not_before": not_before, "reason": reason, "changed_at": now})
+    later = func.greatest(DestinationStateRow.not_before, not_before)
+    _put(transaction, destination, {"not_before": not_before, "reason": reason, "changed_at": now}, not_before=later)
 
 
 def open_breaker(transaction: Transaction, destination: str, *, until: datetime, reason: str, now: datetime) -> None:
@@ -54,9 +55,9 @@ def resting_until(transaction: Transaction, destination: str) -> tuple[datetime 
     return (max(times) if times else None), row.reason
 
 
-def _put(transaction: Transaction, destination: str, values: dict[str, object]) -> None:
+def _put(transaction: Transaction, destination: str, values: dict[str, object], **instead: object) -> None:
     transaction.execute(
         upsert(DestinationStateRow)
         .values(destination=destination, **values)
-        .on_conflict_do_update(index_elements=[DestinationStateRow.destination], set_=values)
+        .on_conflict_do_update(index_elements=[DestinationStateRow.destination], set_=values | instead)
     )

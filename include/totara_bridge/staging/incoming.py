@@ -1,10 +1,11 @@
 """What a source has just read of a site, streamed into temporary tables of the transaction that will merge it."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 
 from psycopg import sql
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from totara_bridge.completion import COMPLETION_COLUMNS, COURSE_COLUMNS, HISTORY_COLUMNS, LEARNER_COLUMNS
 from totara_bridge.staging.engine import Transaction, driver
@@ -25,6 +26,10 @@ _TYPES = {
     "full_name": "text",
     "visible": "boolean",
 }
+
+#: The end of the year 9999 in Unix seconds: neither PostgreSQL's text nor Python's dates go beyond.
+_LAST_SECOND = 253_402_300_799
+
 PAIR_COLUMNS = ("user_id", "course_id")
 
 
@@ -71,3 +76,42 @@ def load(transaction: Transaction, table: Incoming, lines: Iterable[bytes]) -> i
         loaded = cursor.rowcount
     transaction.execute(text(f"ANALYZE {table}"))
     return loaded
+
+
+def set_aside_impossible(transaction: Transaction, *, site: str, now: datetime) -> int:
+    """Take out the rows whose times cannot be true and note them, so that they do not block their neighbours.
+
+    :returns: how many such rows were read; they are in ``set_aside`` with the reason.
+    """
+    transaction.execute(
+        text("CREATE TEMPORARY TABLE incoming_set_aside (user_id bigint, course_id bigint) ON COMMIT DROP")
+    )
+    return sum(
+        int(transaction.execute(statement, {"site": site, "now": now}).scalar_one())
+        for statement in (
+            _set_aside(Incoming.COMPLETION, "row_id", ("time_enrolled", "time_started", "time_completed")),
+            _set_aside(Incoming.HISTORY, "history_id", ("time_completed",)),
+        )
+    )
+
+
+def _set_aside(table: Incoming, row: str, times: tuple[str, ...]) -> TextClause:
+    impossible = " OR ".join(f"{time} NOT BETWEEN 0 AND {_LAST_SECOND}" for time in times)
+    said = " || ', ' || ".join(f"'{time} ' || coalesce({time}::text, 'none')" for time in times)
+    return text(
+        f"""
+        WITH taken AS (
+            DELETE FROM {table} WHERE {impossible} RETURNING {row} AS row_id, user_id, course_id, {said} AS said
+        ),
+        noted AS (INSERT INTO incoming_set_aside SELECT user_id, course_id FROM taken),
+        kept AS (
+            INSERT INTO bridge.set_aside (site, feed, row_id, user_id, course_id, reason, first_seen_at, last_seen_at)
+            SELECT :site, '{table.value.removeprefix("incoming_")}', row_id, user_id, course_id,
+                   'a time is outside the years 1970 to 9999: ' || said, :now, :now
+            FROM taken
+            ON CONFLICT (site, feed, row_id)
+            DO UPDATE SET reason = excluded.reason, last_seen_at = excluded.last_seen_at
+        )
+        SELECT count(*) FROM taken
+        """
+    )

@@ -2,11 +2,12 @@
 
 The rules, in the order in which the statements apply them, per pair of learner and course:
 
-1. A history row is the instance that it already is, or the instance of the pair with its date: then that one was
-   archived. Otherwise it is a new, archived instance.
-2. A completion row with a date is the instance with its row id; another date or status is the next revision, also
-   when it had been lost in between. With a new row id it is an instance of that date whose row is gone, or else new.
-3. An instance that was neither found is over: its date was lost, or Totara deleted it.
+1. An instance whose completion row or history row is gone is lost, unless one of the next rules finds it again.
+2. A history row is the instance that it already is, or a lost one of its date: then that one was archived. Failing
+   both, it is the instance that was current until now: it was edited and archived between two reads.
+3. A completion row with a date is the instance with its row id; another date or status is the next revision, also
+   when it had been lost before. With a new row id it is a lost instance of that date.
+4. What no rule has found is a new instance.
 """
 
 from collections.abc import Sequence
@@ -33,29 +34,42 @@ class InstanceChanges:
 
 def merge(transaction: Transaction, *, site: str, whole_site: bool, now: datetime) -> InstanceChanges:
     """Bring the instances up to what was read; what was touched is in the table ``touched_instance``."""
-    values = {"site": site, "now": now}
-    for statement in (*_PREPARE, *_ARCHIVE, *_CURRENT):
-        transaction.execute(statement, values)
-    transaction.execute(_end_current(whole_site=whole_site), values)
-    transaction.execute(_end_archived(whole_site=whole_site), values)
-    for statement in (_REVIVE, _WANTED, _INSERT_NEW):
-        transaction.execute(statement, values)
-    counted = transaction.execute(_COUNT).one()
-    return InstanceChanges(**counted._mapping)
+    lose = (_lose_current(whole_site=whole_site), _lose_archived(whole_site=whole_site))
+    for statement in (*_PREPARE, *lose, *_ARCHIVE, *_CURRENT, *_NEW):
+        transaction.execute(statement, {"site": site, "now": now})
+    return InstanceChanges(**transaction.execute(_COUNT).one()._mapping)
+
+
+def count_alive(transaction: Transaction, site: str) -> int:
+    """How many instances of the site Totara has."""
+    statement = text("SELECT count(*) FROM bridge.completion_instance WHERE site = :site AND ended_at IS NULL")
+    return int(transaction.execute(statement, {"site": site}).scalar_one())
 
 
 def _touch(statement: str, change: str) -> TextClause:
-    """The statement, with what it touched noted as ``change``."""
+    """The statement, with what it touched noted as ``change``, an SQL expression."""
     return text(
-        f"WITH touched AS ({statement} RETURNING i.id) INSERT INTO touched_instance SELECT id, '{change}' FROM touched"
+        f"WITH touched AS ({statement} RETURNING i.id, {change} AS change) "
+        "INSERT INTO touched_instance SELECT id, change FROM touched"
     )
 
 
 _PAIR = "i.site = :site AND i.user_id = n.user_id AND i.course_id = n.course_id"
-_CURRENT_ROW = (
-    "EXISTS (SELECT FROM incoming_completion n WHERE n.user_id = i.user_id AND n.course_id = i.course_id"
-    " AND n.row_id = i.row_id AND n.time_completed IS NOT NULL)"
-)
+_JUST_LOST = "EXISTS (SELECT FROM touched_instance t WHERE t.id = i.id AND t.change = 'lost')"
+
+#: The history rows ``n`` that are no instance yet.
+_UNKNOWN_HISTORY = f"""
+    (SELECT n.* FROM new_history n
+     WHERE NOT EXISTS (SELECT FROM bridge.completion_instance i
+                       WHERE {_PAIR} AND i.history_id = n.history_id AND i.ended_at IS NULL))
+"""
+
+#: The completion rows ``n`` with a date that are no instance yet.
+_UNKNOWN_CURRENT = f"""
+    (SELECT n.* FROM new_current n
+     WHERE NOT EXISTS (SELECT FROM bridge.completion_instance i
+                       WHERE {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL))
+"""
 
 _PREPARE: Sequence[TextClause] = (
     text("CREATE TEMPORARY TABLE touched_instance (id bigint, change text) ON COMMIT DROP"),
@@ -89,76 +103,22 @@ _PREPARE: Sequence[TextClause] = (
     text("ANALYZE new_current"),
 )
 
-_ARCHIVE: Sequence[TextClause] = (
-    _touch(
-        f"""
-        UPDATE bridge.completion_instance i
-        SET time_completed = n.time_completed, revision = i.revision + 1, revised_at = :now, ended_at = NULL
-        FROM new_history n WHERE {_PAIR} AND i.history_id = n.history_id
-        """,
-        "revised",
-    ),
-    _touch(
-        f"""
-        UPDATE bridge.completion_instance i
-        SET history_id = match.history_id, archived_at = :now, ended_at = NULL,
-            revision = i.revision + (i.ended_at IS NOT NULL)::int,
-            revised_at = CASE WHEN i.ended_at IS NOT NULL THEN :now ELSE i.revised_at END
-        FROM (SELECT candidate.id, wanted.history_id
-              FROM (SELECT n.*, row_number() OVER (PARTITION BY n.user_id, n.course_id, n.time_completed
-                                                   ORDER BY n.history_id) AS place
-                    FROM new_history n
-                    WHERE NOT EXISTS (SELECT FROM bridge.completion_instance i
-                                      WHERE {_PAIR} AND i.history_id = n.history_id)) wanted
-              JOIN (SELECT i.id, i.user_id, i.course_id, i.time_completed,
-                           row_number() OVER (PARTITION BY i.user_id, i.course_id, i.time_completed
-                                              ORDER BY i.ended_at IS NOT NULL, i.id) AS place
-                    FROM bridge.completion_instance i
-                    WHERE i.site = :site AND i.history_id IS NULL AND NOT {_CURRENT_ROW}
-                      AND (i.user_id, i.course_id) IN (SELECT n.user_id, n.course_id FROM new_history n)
-                   ) candidate
-                USING (user_id, course_id, time_completed, place)) match
-        WHERE i.id = match.id
-        """,
-        "archived",
-    ),
-)
 
-_CURRENT: Sequence[TextClause] = (
-    # Totara made the row anew with the same date: the same instance under another row id
-    text(
-        f"""
-        UPDATE bridge.completion_instance i SET row_id = n.row_id
-        FROM new_current n
-        WHERE {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL
-          AND i.time_completed = n.time_completed AND i.row_id <> n.row_id
-        """
-    ),
-    _touch(
-        f"""
-        UPDATE bridge.completion_instance i
-        SET time_completed = n.time_completed, status = n.status, revision = i.revision + 1, revised_at = :now
-        FROM new_current n
-        WHERE {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL AND i.row_id = n.row_id
-          AND (i.time_completed <> n.time_completed OR i.status <> n.status)
-        """,
-        "revised",
-    ),
-)
-
-
-def _end_current(*, whole_site: bool) -> TextClause:
+def _lose_current(*, whole_site: bool) -> TextClause:
     return _touch(
         f"""
         UPDATE bridge.completion_instance i SET ended_at = :now
         WHERE i.site = :site AND i.archived_at IS NULL AND i.ended_at IS NULL
-          AND {scope.condition("i", whole_site=whole_site)} AND NOT {_CURRENT_ROW}
+          AND {scope.condition("i", whole_site=whole_site)}
+          AND NOT EXISTS (SELECT FROM incoming_completion n WHERE n.row_id = i.row_id
+                          AND n.user_id = i.user_id AND n.course_id = i.course_id
+                          AND n.time_completed IS NOT NULL)
         """,
-        "lost",
+        "'lost'",
     )
 
 
-def _end_archived(*, whole_site: bool) -> TextClause:
+def _lose_archived(*, whole_site: bool) -> TextClause:
     return _touch(
         f"""
         UPDATE bridge.completion_instance i SET ended_at = :now
@@ -168,30 +128,91 @@ def _end_archived(*, whole_site: bool) -> TextClause:
                           AND n.user_id = i.user_id AND n.course_id = i.course_id
                           AND n.time_completed IS NOT NULL)
         """,
-        "lost",
+        "'lost'",
     )
 
 
-_NO_CURRENT_INSTANCE = f"""
-    NOT EXISTS (SELECT FROM bridge.completion_instance i
-                WHERE {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL)
-"""
+_ARCHIVE: Sequence[TextClause] = (
+    _touch(
+        f"""
+        UPDATE bridge.completion_instance i
+        SET time_completed = n.time_completed, revision = i.revision + 1, revised_at = :now
+        FROM new_history n WHERE {_PAIR} AND i.history_id = n.history_id AND i.ended_at IS NULL
+        """,
+        "'revised'",
+    ),
+    _touch(
+        f"""
+        UPDATE bridge.completion_instance i
+        SET history_id = match.history_id, archived_at = coalesce(i.archived_at, :now), ended_at = NULL,
+            revision = i.revision + (NOT match.just_lost)::int,
+            revised_at = CASE WHEN match.just_lost THEN i.revised_at ELSE :now END
+        FROM (SELECT lost.id, lost.just_lost, lost.archived_at, n.history_id
+              FROM (SELECT n.*, row_number() OVER (PARTITION BY user_id, course_id, time_completed
+                                                   ORDER BY history_id) AS place
+                    FROM {_UNKNOWN_HISTORY} n) n
+              JOIN (SELECT i.*, {_JUST_LOST} AS just_lost,
+                           row_number() OVER (PARTITION BY i.user_id, i.course_id, i.time_completed
+                                              ORDER BY {_JUST_LOST} DESC, i.id) AS place
+                    FROM bridge.completion_instance i
+                    WHERE i.site = :site AND i.ended_at IS NOT NULL
+                      AND (i.user_id, i.course_id) IN (SELECT user_id, course_id FROM new_history)) lost
+                USING (user_id, course_id, time_completed, place)) match
+        WHERE i.id = match.id
+        """,
+        "CASE WHEN NOT match.just_lost THEN 'revised' WHEN match.archived_at IS NULL THEN 'archived' ELSE 'found' END",
+    ),
+    _touch(
+        f"""
+        UPDATE bridge.completion_instance i
+        SET history_id = match.history_id, archived_at = :now, ended_at = NULL,
+            time_completed = match.time_completed, revision = i.revision + 1, revised_at = :now
+        FROM (SELECT DISTINCT ON (i.id) i.id, n.history_id, n.time_completed
+              FROM {_UNKNOWN_HISTORY} n
+              JOIN bridge.completion_instance i ON {_PAIR} AND i.archived_at IS NULL AND {_JUST_LOST}
+              WHERE NOT EXISTS (SELECT FROM new_current c WHERE c.user_id = i.user_id AND c.course_id = i.course_id
+                                AND c.time_completed = i.time_completed)
+              ORDER BY i.id, n.history_id DESC) match
+        WHERE i.id = match.id
+        """,
+        "'revised'",
+    ),
+)
 
-# after the ends, since a pair has one current instance: a restored Totara brings back rows that had been replaced
-_REVIVE = _touch(
-    f"""
-    UPDATE bridge.completion_instance i
-    SET row_id = match.row_id, status = match.status, time_completed = match.time_completed,
-        ended_at = NULL, revision = i.revision + 1, revised_at = :now
-    FROM (SELECT DISTINCT ON (n.user_id, n.course_id) i.id, n.row_id, n.status, n.time_completed
-          FROM (SELECT n.* FROM new_current n WHERE {_NO_CURRENT_INSTANCE}) n
-          JOIN bridge.completion_instance i
-            ON {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NOT NULL
-           AND (i.row_id = n.row_id OR i.time_completed = n.time_completed)
-          ORDER BY n.user_id, n.course_id, i.row_id = n.row_id DESC, i.id DESC) match
-    WHERE i.id = match.id
-    """,
-    "revised",
+_CURRENT: Sequence[TextClause] = (
+    _touch(
+        f"""
+        UPDATE bridge.completion_instance i
+        SET time_completed = n.time_completed, status = n.status, revision = i.revision + 1, revised_at = :now
+        FROM new_current n
+        WHERE {_PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL AND i.row_id = n.row_id
+        """,
+        "'revised'",
+    ),
+    # a restored Totara also brings back what had been archived since its backup
+    _touch(
+        f"""
+        UPDATE bridge.completion_instance i
+        SET row_id = match.row_id, status = match.status, time_completed = match.time_completed,
+            ended_at = NULL, archived_at = NULL, history_id = NULL, revision = i.revision + match.revised::int,
+            revised_at = CASE WHEN match.revised THEN :now ELSE i.revised_at END
+        FROM (SELECT DISTINCT ON (n.user_id, n.course_id) i.id, n.row_id, n.status, n.time_completed,
+                     (NOT {_JUST_LOST} OR i.time_completed <> n.time_completed OR i.status <> n.status) AS revised
+              FROM {_UNKNOWN_CURRENT} n
+              JOIN bridge.completion_instance i ON {_PAIR} AND i.ended_at IS NOT NULL
+               AND (i.row_id = n.row_id OR i.time_completed = n.time_completed)
+              ORDER BY n.user_id, n.course_id, i.row_id = n.row_id DESC, {_JUST_LOST} DESC, i.id DESC) match
+        WHERE i.id = match.id
+        """,
+        "CASE WHEN match.revised THEN 'revised' ELSE 'found' END",
+    ),
+    # what was found again was not lost
+    text(
+        """
+        DELETE FROM touched_instance t USING bridge.completion_instance i
+        WHERE t.change = 'lost' AND i.id = t.id AND i.ended_at IS NULL
+        """
+    ),
 )
 
 # archived rows first, so that of two instances of one date the older has the lower ordinal
@@ -199,17 +220,14 @@ _WANTED = text(
     f"""
     CREATE TEMPORARY TABLE wanted_instance ON COMMIT DROP AS
     SELECT n.*, l.deleted_at IS NOT NULL AS after_deletion,
-           (SELECT count(*) FROM bridge.completion_instance i
+           (SELECT coalesce(max(i.ordinal) + 1, 0) FROM bridge.completion_instance i
             WHERE {_PAIR} AND i.first_time_completed = n.time_completed)
            + row_number() OVER (PARTITION BY n.user_id, n.course_id, n.time_completed
                                 ORDER BY n.history_id NULLS LAST) - 1 AS ordinal
     FROM (SELECT user_id, course_id, NULL::bigint AS row_id, history_id, 'complete' AS status, time_completed
-          FROM new_history n
-          WHERE NOT EXISTS (SELECT FROM bridge.completion_instance i
-                            WHERE {_PAIR} AND i.history_id = n.history_id)
+          FROM {_UNKNOWN_HISTORY} n
           UNION ALL
-          SELECT user_id, course_id, row_id, NULL, status, time_completed
-          FROM new_current n WHERE {_NO_CURRENT_INSTANCE}) n
+          SELECT user_id, course_id, row_id, NULL, status, time_completed FROM {_UNKNOWN_CURRENT} n) n
     LEFT JOIN bridge.learner l ON l.site = :site AND l.user_id = n.user_id
     """
 )
@@ -238,6 +256,8 @@ _INSERT_NEW = text(
     INSERT INTO touched_instance SELECT id, CASE WHEN after_deletion THEN 'withheld' ELSE 'new' END FROM touched
     """
 )
+
+_NEW: Sequence[TextClause] = (_WANTED, _INSERT_NEW)
 
 _COUNT = text(
     """

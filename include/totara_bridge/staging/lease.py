@@ -54,14 +54,18 @@ def extend(transaction: Transaction, tokens: Collection[UUID], *, lease_until: d
 def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted: bool) -> int:
     """Put items back where they were claimed from, attempts and lane kept; how many were still ours.
 
-    :param posted: off where no request with them was ever opened under this claim; their payload may then change.
+    :param posted: off where no request with them was ever opened under this claim. Their payload may then change
+        again, unless Totara changed the completion meanwhile: that was reported, as of an item on its way.
     """
     return transaction.execute(
         text(
             f"""
-            UPDATE bridge.export_queue SET {_BACK},
-                first_posted_at = CASE WHEN :posted OR first_posted_at <> claimed_at THEN first_posted_at END
-            WHERE id = ANY(:ids) AND state = 'sending' AND claim_token = :token
+            UPDATE bridge.export_queue q SET {_BACK},
+                first_posted_at = CASE WHEN :posted OR q.first_posted_at < q.claimed_at OR i.revision <> q.revision
+                                            OR i.ended_at IS NOT NULL
+                                       THEN q.first_posted_at END
+            FROM bridge.completion_instance i
+            WHERE q.id = ANY(:ids) AND q.state = 'sending' AND q.claim_token = :token AND i.id = q.instance_id
             """
         ),
         {"ids": list(ids), "token": token, "posted": posted},
@@ -88,8 +92,7 @@ def _without_waiting(condition: str) -> str:
     A batch is settled in an order of its own: two statements that waited for each other's rows would deadlock.
     """
     return (
-        f"ANY(ARRAY(SELECT id FROM bridge.export_queue WHERE state = 'sending' AND {condition} "
-        "FOR UPDATE SKIP LOCKED))"
+        f"ANY(ARRAY(SELECT id FROM bridge.export_queue WHERE state = 'sending' AND {condition} FOR UPDATE SKIP LOCKED))"
     )
 
 

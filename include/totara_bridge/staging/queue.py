@@ -25,19 +25,7 @@ class NewItem:
 
 def enqueue(transaction: Transaction, items: Iterable[NewItem], *, destination: str, lane: Lane, now: datetime) -> int:
     """Queue the items; one that is already there is left as it is. How many were queued."""
-    transaction.execute(
-        text(
-            "CREATE TEMPORARY TABLE IF NOT EXISTS new_item (instance_id bigint, kind text, revision bigint, "
-            "idempotency_key text, payload text, staged_at timestamptz) ON COMMIT DROP"
-        )
-    )
-    transaction.execute(text("TRUNCATE new_item"))
-    with driver(transaction).cursor() as cursor, cursor.copy("COPY new_item FROM STDIN") as copy:
-        for line in copy_lines(
-            (item.instance_id, item.kind, item.revision, item.idempotency_key, item.payload, item.staged_at)
-            for item in items
-        ):
-            copy.write(line)
+    _load(transaction, items)
     return transaction.execute(
         text(
             """
@@ -53,21 +41,20 @@ def enqueue(transaction: Transaction, items: Iterable[NewItem], *, destination: 
     ).rowcount
 
 
-def replace_payload(
-    transaction: Transaction, *, destination: str, instance_id: int, revision: int, payload: str
-) -> bool:
-    """Give an item that was never posted the payload of a later revision; whether there was one."""
-    replaced = transaction.execute(
+def replace_payloads(transaction: Transaction, items: Iterable[NewItem], *, destination: str) -> int:
+    """Give items that were never posted the payload of a later revision; how many there were."""
+    _load(transaction, items)
+    return transaction.execute(
         text(
             """
-            UPDATE bridge.export_queue SET payload = :payload, revision = :revision
-            WHERE destination = :destination AND instance_id = :instance_id AND kind = 'completion'
-              AND first_posted_at IS NULL AND state IN ('queued', 'failed', 'dead', 'held')
+            UPDATE bridge.export_queue q SET payload = n.payload, revision = n.revision
+            FROM new_item n
+            WHERE q.destination = :destination AND q.instance_id = n.instance_id AND q.kind = 'completion'
+              AND q.first_posted_at IS NULL AND q.state IN ('queued', 'failed', 'dead', 'held')
             """
         ),
-        {"destination": destination, "instance_id": instance_id, "revision": revision, "payload": payload},
-    )
-    return replaced.rowcount == 1
+        {"destination": destination},
+    ).rowcount
 
 
 def cancel_lost(transaction: Transaction, *, now: datetime) -> int:
@@ -77,8 +64,9 @@ def cancel_lost(transaction: Transaction, *, now: datetime) -> int:
             """
             WITH cancelled AS (
                 UPDATE bridge.export_queue q
-                SET state = 'cancelled', held_for = NULL
-                WHERE q.first_posted_at IS NULL AND q.state IN ('queued', 'failed', 'dead', 'held')
+                SET state = 'cancelled', cancelled_by = 'extract', held_for = NULL
+                WHERE q.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
+                  AND q.first_posted_at IS NULL AND q.state IN ('queued', 'failed', 'dead', 'held')
                   AND q.instance_id IN (SELECT t.id FROM touched_instance t WHERE t.change = 'lost')
                 RETURNING q.id
             )
@@ -89,3 +77,19 @@ def cancel_lost(transaction: Transaction, *, now: datetime) -> int:
         ),
         {"now": now},
     ).rowcount
+
+
+def _load(transaction: Transaction, items: Iterable[NewItem]) -> None:
+    transaction.execute(
+        text(
+            "CREATE TEMPORARY TABLE IF NOT EXISTS new_item (instance_id bigint, kind text, revision bigint, "
+            "idempotency_key text, payload text, staged_at timestamptz) ON COMMIT DROP"
+        )
+    )
+    transaction.execute(text("TRUNCATE new_item"))
+    with driver(transaction).cursor() as cursor, cursor.copy("COPY new_item FROM STDIN") as copy:
+        for line in copy_lines(
+            (item.instance_id, item.kind, item.revision, item.idempotency_key, item.payload, item.staged_at)
+            for item in items
+        ):
+            copy.write(line)

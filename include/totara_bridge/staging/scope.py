@@ -17,8 +17,10 @@ def condition(alias: str, *, whole_site: bool) -> str:
     return f"({alias}.user_id, {alias}.course_id) IN (SELECT user_id, course_id FROM read_again) AND {not_left_out}"
 
 
-def note_left_out(transaction: Transaction) -> None:
-    """Note the pairs that Totara has and the connection's query leaves out, and those that were read again.
+def note_left_out(transaction: Transaction, *, site: str) -> None:
+    """Note the pairs that Totara has and were not read, and those that were read again.
+
+    Not read is what the connection's query leaves out, and what was set aside because it cannot be true.
 
     The latter as one list of known length, which leads to the staged rows by their key: the cost of finding what is
     gone grows with the change, not with the table.
@@ -30,14 +32,14 @@ def note_left_out(transaction: Transaction) -> None:
             SELECT user_id, course_id FROM incoming_present
             EXCEPT (SELECT user_id, course_id FROM incoming_completion
                     UNION SELECT user_id, course_id FROM incoming_history)
+            UNION SELECT user_id, course_id FROM incoming_set_aside
             """
         )
     )
     for statement in _READ_AGAIN:
-        transaction.execute(statement)
+        transaction.execute(statement, {"site": site})
 
 
-# pairs of another site may be among those of whole courses, which does no harm: there they speak for nothing
 _READ_AGAIN = (
     text("CREATE TEMPORARY TABLE read_again (user_id bigint, course_id bigint) ON COMMIT DROP"),
     text(
@@ -45,9 +47,9 @@ _READ_AGAIN = (
         INSERT INTO read_again
         SELECT user_id, course_id FROM incoming_pair
         UNION SELECT user_id, course_id FROM bridge.completion
-              WHERE course_id IN (SELECT course_id FROM incoming_whole_course)
+              WHERE site = :site AND course_id IN (SELECT course_id FROM incoming_whole_course)
         UNION SELECT user_id, course_id FROM bridge.completion_instance
-              WHERE course_id IN (SELECT course_id FROM incoming_whole_course)
+              WHERE site = :site AND course_id IN (SELECT course_id FROM incoming_whole_course)
         """
     ),
     text("ANALYZE read_again"),

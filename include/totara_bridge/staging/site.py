@@ -18,6 +18,7 @@ class Watermark:
     read_at: int  #: Totara's clock at that read, Unix seconds
     extracted_at: datetime
     compared_at: datetime  #: of the last full compare
+    query: str  #: the connection's query, as JSON
 
 
 def reserve(transaction: Transaction, site: str) -> bool:
@@ -43,21 +44,20 @@ def recognise(transaction: Transaction, *, site: str, connection: str, fingerpri
 def watermark(transaction: Transaction, site: str) -> Watermark | None:
     """How far the site was read; none before its first extract."""
     row = transaction.execute(
-        select(WatermarkRow.log_id, WatermarkRow.read_at, WatermarkRow.extracted_at, WatermarkRow.compared_at).where(
-            WatermarkRow.site == site
-        )
+        select(
+            WatermarkRow.log_id,
+            WatermarkRow.read_at,
+            WatermarkRow.extracted_at,
+            WatermarkRow.compared_at,
+            WatermarkRow.query,
+        ).where(WatermarkRow.site == site)
     ).one_or_none()
     return None if row is None else Watermark(*row)
 
 
 def advance(transaction: Transaction, site: str, to: Watermark) -> None:
     """Move the watermark; belongs in the transaction that staged what was read."""
-    values = {
-        "log_id": to.log_id,
-        "read_at": to.read_at,
-        "extracted_at": to.extracted_at,
-        "compared_at": to.compared_at,
-    }
+    values = vars(to)
     transaction.execute(
         insert(WatermarkRow)
         .values(site=site, **values)

@@ -26,6 +26,7 @@ class Snapshot(Protocol):
     clock: int  #: Totara's time, Unix seconds
     newest_log_id: int  #: 0 where the change log is empty
     limited: bool  #: whether the connection's query leaves anything out
+    query: str  #: the connection's query, as JSON
 
     def window(self, *, after: int, read_at: int, overlap: timedelta) -> Window:
         """The change log after ``after``, and before it as far back as ``overlap`` before ``read_at``.

@@ -15,6 +15,7 @@ from totara_bridge.staging.schema.extracted import (
     CourseRow,
     InstanceRow,
     LearnerRow,
+    SetAsideRow,
     SiteRow,
     WatermarkRow,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "ItemEventRow",
     "ItemRow",
     "LearnerRow",
+    "SetAsideRow",
     "SettingRow",
     "SiteRow",
     "Table",

@@ -49,6 +49,7 @@ class ItemRow(Table):
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", "dated_when_sent"),
         CheckConstraint("state NOT IN ('failed', 'dead') OR error_class IS NOT NULL", "error_when_failed"),
         CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", "reason_when_held"),
+        CheckConstraint("(state = 'cancelled') = (cancelled_by IS NOT NULL)", "who_when_cancelled"),
         CheckConstraint("attempts >= 0 AND failures >= 0", "counts"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -73,6 +74,7 @@ class ItemRow(Table):
     error_code: Mapped[str | None]
     error_words: Mapped[str | None]
     held_for: Mapped[str | None]
+    cancelled_by: Mapped[str | None]  #: a person; ``extract`` where Totara lost the completion
     reference: Mapped[str | None]  #: what the destination calls it
     export_log_id: Mapped[int | None]  #: the last request that carried it
     staged_at: Mapped[datetime]  #: when the bridge first saw the instance: delay counts from here

@@ -135,3 +135,19 @@ class WatermarkRow(Table):
     read_at: Mapped[int]  #: Totara's clock at that read, Unix seconds: from here the next overlap goes back
     extracted_at: Mapped[datetime]  #: our clock
     compared_at: Mapped[datetime]  #: our clock at the last full compare
+    query: Mapped[str]  #: the connection's query at that read, as JSON: another one shows another past
+
+
+class SetAsideRow(Table):
+    """A row of Totara's that cannot be true, and why; its neighbours were read without it."""
+
+    __tablename__ = "set_aside"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    feed: Mapped[str] = mapped_column(primary_key=True)  #: ``completion`` or ``history``
+    row_id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int]
+    course_id: Mapped[int]
+    reason: Mapped[str]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]

@@ -54,6 +54,7 @@ class DatabaseSnapshot:
         self._url = connection.database_url
         self._statements = Statements(connection.table_prefix, connection.query)
         self._known: dict[Window, Changes] = {}
+        self.query = connection.query.model_dump_json()
         self.limited = not connection.query.reads_everything
         self.fingerprint = self._fingerprint()
         self.clock = self._number(sa.text(f"SELECT {self._seconds_now()}"))

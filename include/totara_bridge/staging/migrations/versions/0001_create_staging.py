@@ -36,14 +36,10 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
-            "change_seq",
-            sa.BigInteger(),
-            server_default=sa.text("nextval('bridge.change_seq')"),
-            nullable=False,
+            "change_seq", sa.BigInteger(), server_default=sa.text("nextval('bridge.change_seq')"), nullable=False
         ),
         sa.CheckConstraint(
-            "status IN ('not_started', 'in_progress', 'complete', 'complete_rpl')",
-            name=op.f("completion_status_check"),
+            "status IN ('not_started', 'in_progress', 'complete', 'complete_rpl')", name=op.f("completion_status_check")
         ),
         sa.PrimaryKeyConstraint("site", "user_id", "course_id", name=op.f("completion_pk")),
         sa.UniqueConstraint("change_seq", name=op.f("completion_change_seq_key")),
@@ -69,24 +65,17 @@ def upgrade() -> None:
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "record_key LIKE 'TB%' AND length(record_key) = 28",
-            name=op.f("completion_instance_record_key_check"),
+            "record_key LIKE 'TB%' AND length(record_key) = 28", name=op.f("completion_instance_record_key_check")
         ),
         sa.CheckConstraint("status IN ('complete', 'complete_rpl')", name=op.f("completion_instance_status_check")),
         sa.CheckConstraint(
-            "(archived_at IS NULL) = (history_id IS NULL)",
-            name=op.f("completion_instance_archived_in_history_check"),
+            "(archived_at IS NULL) = (history_id IS NULL)", name=op.f("completion_instance_archived_in_history_check")
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("completion_instance_revision_check")),
         sa.PrimaryKeyConstraint("id", name=op.f("completion_instance_pk")),
         sa.UniqueConstraint("record_key", name=op.f("completion_instance_record_key_key")),
         sa.UniqueConstraint(
-            "site",
-            "user_id",
-            "course_id",
-            "first_time_completed",
-            "ordinal",
-            name="completion_instance_minted_key",
+            "site", "user_id", "course_id", "first_time_completed", "ordinal", name="completion_instance_minted_key"
         ),
         schema="bridge",
     )
@@ -163,6 +152,19 @@ def upgrade() -> None:
         schema="bridge",
     )
     op.create_table(
+        "set_aside",
+        sa.Column("site", sa.Text(), nullable=False),
+        sa.Column("feed", sa.Text(), nullable=False),
+        sa.Column("row_id", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("course_id", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("site", "feed", "row_id", name=op.f("set_aside_pk")),
+        schema="bridge",
+    )
+    op.create_table(
         "setting",
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -188,6 +190,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.BigInteger(), nullable=False),
         sa.Column("extracted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("compared_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("site", name=op.f("watermark_pk")),
         schema="bridge",
     )
@@ -227,6 +230,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.Text(), nullable=True),
         sa.Column("error_words", sa.Text(), nullable=True),
         sa.Column("held_for", sa.Text(), nullable=True),
+        sa.Column("cancelled_by", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("export_log_id", sa.BigInteger(), nullable=True),
         sa.Column("staged_at", sa.DateTime(timezone=True), nullable=False),
@@ -234,23 +238,22 @@ def upgrade() -> None:
         sa.Column("first_posted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
+            "(state = 'cancelled') = (cancelled_by IS NOT NULL)", name=op.f("export_queue_who_when_cancelled_check")
+        ),
+        sa.CheckConstraint(
             "(state = 'held') = (held_for IS NOT NULL)", name=op.f("export_queue_reason_when_held_check")
         ),
         sa.CheckConstraint(
-            "(state = 'sending') = (claim_token IS NOT NULL)",
-            name=op.f("export_queue_claimed_when_sending_check"),
+            "(state = 'sending') = (claim_token IS NOT NULL)", name=op.f("export_queue_claimed_when_sending_check")
         ),
         sa.CheckConstraint(
-            "(state = 'sending') = (claimed_at IS NOT NULL)",
-            name=op.f("export_queue_dated_when_sending_check"),
+            "(state = 'sending') = (claimed_at IS NOT NULL)", name=op.f("export_queue_dated_when_sending_check")
         ),
         sa.CheckConstraint(
-            "(state = 'sending') = (claimed_from IS NOT NULL)",
-            name=op.f("export_queue_comes_from_when_sending_check"),
+            "(state = 'sending') = (claimed_from IS NOT NULL)", name=op.f("export_queue_comes_from_when_sending_check")
         ),
         sa.CheckConstraint(
-            "(state = 'sending') = (lease_until IS NOT NULL)",
-            name=op.f("export_queue_leased_when_sending_check"),
+            "(state = 'sending') = (lease_until IS NOT NULL)", name=op.f("export_queue_leased_when_sending_check")
         ),
         sa.CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name=op.f("export_queue_dated_when_sent_check")),
         sa.CheckConstraint("claimed_from IN ('queued', 'failed')", name=op.f("export_queue_comes_from_check")),
@@ -346,6 +349,7 @@ def downgrade() -> None:
     op.drop_table("watermark", schema="bridge")
     op.drop_table("site", schema="bridge")
     op.drop_table("setting", schema="bridge")
+    op.drop_table("set_aside", schema="bridge")
     op.drop_table("learner", schema="bridge")
     op.drop_index(op.f("export_log_destination_ix"), table_name="export_log", schema="bridge")
     op.drop_table("export_log", schema="bridge")
