@@ -13,7 +13,7 @@ from totara_bridge.extract.run import Extracted, ExtractPlan, extract_site
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
-from totara_bridge.push.drain import Drained, DrainPlan, drain
+from totara_bridge.push import Drained, DrainPlan, drain
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara.actions import TotaraActs
 from totara_bridge.settings import Settings

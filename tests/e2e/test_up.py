@@ -24,6 +24,10 @@ import psycopg
 import pytest
 import requests
 
+from totara_bridge.local.airflow_api import AirflowApi
+from totara_bridge.local.delivery import EXTRACT, run_to_end
+from totara_bridge.local.home import LocalRunFailed
+
 _COMPLETED = """
     SELECT c.userid, c.course, c.timecompleted FROM ttr_course_completions c JOIN ttr_user u ON u.id = c.userid
     WHERE c.status IN (50, 75) AND u.deleted = %(deleted)s
@@ -158,6 +162,17 @@ def test_nothing_new_changes_nothing_and_sends_nothing(first: tuple[Up, str]) ->
     assert again["stored"] == received["stored"]
     assert again["times"] == received["times"]
     assert again["conflicts"] == 0
+
+
+def test_a_run_that_fails_is_told_in_the_words_of_its_task(first: tuple[Up, str]) -> None:
+    up, _ = first
+    told: list[str] = []
+    with (
+        AirflowApi(f"http://127.0.0.1:{up.airflow_port}", login="admin", password="admin") as api,
+        pytest.raises(LocalRunFailed, match=r"^extract_completions failed in extract_sbx: There is no site nowhere"),
+    ):
+        run_to_end(api, EXTRACT, {"sites": ["nowhere"]}, told.append)
+    assert told == []
 
 
 def test_up_again_says_that_it_is_up(first: tuple[Up, str]) -> None:

@@ -130,9 +130,28 @@ def test_a_late_answer_counts_for_an_item_that_was_cancelled(items: Items) -> No
     [item] = items.queued()
     lost = items.claim()
     expire(items)
-    items.sql("UPDATE bridge.export_queue SET state = 'cancelled'")
+    items.sql("UPDATE bridge.export_queue SET state = 'cancelled', cancelled_by = 'ann'")
     assert items.acknowledge(lost) == 1
-    assert items.row(item)["state"] == "sent"
+    assert (items.row(item)["state"], items.row(item)["cancelled_by"]) == ("sent", None)
+
+
+def test_a_late_answer_does_not_bring_back_a_cancelled_item_that_another_replaced(items: Items) -> None:
+    replaced, other = items.queued(2)
+    lost = items.claim()
+    expire(items)
+    items.sql("UPDATE bridge.export_queue SET state = 'cancelled', cancelled_by = 'ann' WHERE id = :it", it=replaced)
+    items.sql(
+        """
+        INSERT INTO bridge.export_queue (destination, instance_id, kind, revision, idempotency_key, state, lane,
+                                         next_attempt_at, payload, staged_at, queued_at)
+        SELECT destination, instance_id, kind, 2, idempotency_key, 'queued', lane, next_attempt_at, payload,
+               staged_at, queued_at
+        FROM bridge.export_queue WHERE id = :replaced
+        """,
+        replaced=replaced,
+    )
+    assert items.acknowledge(lost) == 1
+    assert items.column("state", [replaced, other]) == ["cancelled", "sent"]
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.SENT])

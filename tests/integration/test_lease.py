@@ -40,6 +40,7 @@ def put(items: Items, item: int, state: State) -> None:
         State.FAILED: "error_class = 'x'",
         State.DEAD: "error_class = 'x'",
         State.HELD: "held_for = 'x'",
+        State.CANCELLED: "cancelled_by = 'x'",
     }
     more = f", {needs[state]}" if state in needs else ""
     items.sql(f"UPDATE bridge.export_queue SET state = '{state}'{more} WHERE id = :item", item=item)
@@ -257,6 +258,15 @@ def test_what_was_posted_by_a_machine_whose_clock_is_ahead_stays_posted(items: I
     items.release(items.claim(now=NOW), posted=True)
     items.release(items.claim(now=NOW - SECOND), posted=False)
     assert items.row(item)["first_posted_at"] == NOW
+
+
+@pytest.mark.parametrize("change", ["revision = revision + 1", "ended_at = now()"])
+def test_what_totara_changed_while_it_was_claimed_counts_as_posted(items: Items, change: str) -> None:
+    [item] = items.queued()
+    claim = items.claim()
+    items.sql(f"UPDATE bridge.completion_instance SET {change}")
+    assert items.release(claim, posted=False) == 1
+    assert (items.row(item)["state"], items.row(item)["first_posted_at"]) == ("queued", NOW)
 
 
 # release

@@ -163,12 +163,55 @@ def test_an_unreadable_answer_is_not_success(one: Bridge, oracle: SandboxOracle,
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_a_batch_refused_whole_fails_with_the_reason(ten: Bridge, oracle: SandboxOracle, status: int) -> None:
-    oracle.faults(fault(FIRST, status=status, body={"error": {"code": "C", "message": "bad shape"}}))
-    assert ten.push(oracle).failed == 10
-    row = ten.rows("SELECT DISTINCT state, error_code, error_words, attempts FROM bridge.export_queue")
-    assert [tuple(each.values()) for each in row] == [("failed", "C", "bad shape", 0)]
-    assert ten.push_later(oracle).sent == 10
+def test_a_batch_refused_whole_is_split_until_the_bad_item_stands_alone(
+    queued: Bridge, oracle: SandboxOracle, status: int
+) -> None:
+    bad = queued.rows("SELECT idempotency_key FROM bridge.export_queue WHERE id % 100 = 42 AND id < 300 ORDER BY id")
+    keys = [row["idempotency_key"] for row in bad]
+    words = {"error": {"code": "C", "message": "bad shape"}}
+    oracle.faults(*[fault({"key": key}, status=status, body=words) for key in keys])
+    drained = queued.push(oracle)
+    assert (drained.sent, drained.dead, drained.failed) == (ALL - len(keys), len(keys), 0)
+    dead = queued.rows(
+        "SELECT idempotency_key, error_code, error_words, attempts FROM bridge.export_queue "
+        "WHERE state = 'dead' ORDER BY id"
+    )
+    assert [row["idempotency_key"] for row in dead] == keys
+    assert {(row["error_code"], row["error_words"]) for row in dead} == {("C", "bad shape")}
+    assert drained.requests <= 10 + len(keys) * 14
+
+
+def test_one_bad_item_in_500_costs_at_most_18_requests_more(queued: Bridge, oracle: SandboxOracle) -> None:
+    [bad] = queued.rows("SELECT idempotency_key FROM bridge.export_queue ORDER BY id OFFSET 77 LIMIT 1")
+    oracle.faults(fault({"key": bad["idempotency_key"]}, status=400))
+    settings = Settings(batch_size=500, requests_in_flight=1)
+    drained = queued.push(oracle, settings=settings)
+    assert (drained.sent, drained.dead) == (ALL - 1, 1)
+    assert drained.requests <= 2 + 18
+
+
+def test_a_wrong_contract_kills_no_item(queued: Bridge, oracle: SandboxOracle) -> None:
+    oracle.faults(fault(ALWAYS, status=400, body={"error": {"code": "C", "message": "unknown field items"}}))
+    with pytest.raises(OracleRefused, match=r"in the same way \(C: unknown field items\), so the contract is wrong"):
+        queued.push(oracle)
+    rows = queued.rows("SELECT DISTINCT state, lane, attempts, failures, claim_token FROM bridge.export_queue")
+    assert [tuple(row.values()) for row in rows] == [("queued", "backfill", 0, 0, None)]
+    assert len(oracle.requests(limit=1000)) < 50
+    oracle.faults()
+    assert queued.push(oracle).sent == ALL
+
+
+def test_a_single_item_that_is_refused_waits_until_others_show_whose_fault_it_is(
+    one: Bridge, oracle: SandboxOracle
+) -> None:
+    key = str(item(one)["idempotency_key"])
+    oracle.faults(fault({"key": key}, status=400, body={"error": {"code": "C", "message": "bad shape"}}))
+    assert one.push(oracle).failed == 1
+    assert (item(one)["state"], item(one)["attempts"]) == ("failed", 0)
+    one.totara.complete(*one.totara.pair_with(status=25))
+    assert one.extract().queued == 1
+    drained = one.push_later(oracle)
+    assert (drained.sent, drained.dead) == (1, 1)
 
 
 def test_too_large_is_split_without_an_attempt(ten: Bridge, oracle: SandboxOracle) -> None:
@@ -228,8 +271,13 @@ def test_retry_after_is_honoured_by_all(ten: Bridge, oracle: SandboxOracle) -> N
     ten.later(seconds=119)
     assert ten.push(oracle).requests == 0
     ten.later(seconds=2)
-    with ten.staging.begin() as transaction:  # another item, which never failed
-        transaction.execute(text("UPDATE bridge.export_queue SET next_attempt_at = queued_at WHERE id % 2 = 0"))
+    with ten.staging.begin() as transaction:  # as if half of them had never failed
+        transaction.execute(
+            text(
+                """UPDATE bridge.export_queue
+                   SET next_attempt_at = CASE WHEN id % 2 = 0 THEN queued_at ELSE next_attempt_at + interval '1 h' END"""
+            )
+        )
     assert ten.push(oracle).sent == 5
     assert ten.push_later(oracle).sent == 5
 

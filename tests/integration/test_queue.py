@@ -26,8 +26,11 @@ def database(new_database: Callable[[str], str]) -> Iterator[Items]:
 
 @pytest.fixture
 def items(database: Items) -> Items:
-    """An empty queue."""
-    return database.emptied()
+    """An empty queue of a destination that wants everything."""
+    database.emptied()
+    with database.staging.begin() as transaction:
+        deliverable.set_baseline(transaction, destination=DESTINATION, site="sbx", now=NOW)
+    return database
 
 
 def enqueue(items: Items, new: Sequence[NewItem], *, destination: str = DESTINATION, lane: Lane = Lane.FRESH) -> int:
@@ -45,12 +48,11 @@ def touch(transaction: Transaction, instances: Sequence[int], change: str) -> No
     )
 
 
-def replace(items: Items, instance: int, *, destination: str = DESTINATION) -> bool:
+def replace(items: Items, instance: int, *, destination: str = DESTINATION) -> int:
     """Give the instance's item the payload of revision 2."""
+    new = a_new_item(instance, revision=2, payload='{"revision": 2}')
     with items.staging.begin() as transaction:
-        return queue.replace_payload(
-            transaction, destination=destination, instance_id=instance, revision=2, payload='{"revision": 2}'
-        )
+        return queue.replace_payloads(transaction, [new], destination=destination)
 
 
 def cancel(items: Items, instances: Sequence[int], change: str = "lost") -> int:
@@ -127,8 +129,6 @@ def test_nothing_to_queue_is_no_error(items: Items) -> None:
 
 
 def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
-    with items.staging.begin() as transaction:
-        deliverable.set_baseline(transaction, destination=DESTINATION, site="sbx", now=NOW)
     instances = items.instances(3)
     delivered = instances[:2]
     enqueue(items, [a_new_item(instance) for instance in delivered])
@@ -167,12 +167,12 @@ def test_past_comes_in_slices_without_gaps(items: Items) -> None:
 def test_touched_begins_above_the_baseline(items: Items) -> None:
     before = items.instances(2)
     with items.staging.begin() as transaction:
-        assert deliverable.set_baseline(transaction, destination=DESTINATION, site="sbx", now=NOW)
-        assert not deliverable.set_baseline(transaction, destination=DESTINATION, site="sbx", now=LATER)
+        assert deliverable.set_baseline(transaction, destination="other", site="sbx", now=NOW)
+        assert not deliverable.set_baseline(transaction, destination="other", site="sbx", now=LATER)
     after = items.instances(3)
     with items.staging.begin() as transaction:
         touch(transaction, [*before, *after], "new")
-        slices = list(deliverable.touched(transaction, destination=DESTINATION, site="sbx", slice_size=2))
+        slices = list(deliverable.touched(transaction, destination="other", site="sbx", slice_size=2))
     assert [[row.instance_id for row in rows] for rows in slices] == [after[:2], after[2:]]
 
 
@@ -182,8 +182,8 @@ def test_touched_begins_above_the_baseline(items: Items) -> None:
 def test_a_payload_that_was_never_posted_is_replaced(items: Items) -> None:
     [item] = items.queued()
     [instance] = items.column("instance_id", [item])
-    assert replace(items, instance, destination="other") is False
-    assert replace(items, instance) is True
+    assert replace(items, instance, destination="other") == 0
+    assert replace(items, instance) == 1
     row = items.row(item)
     assert (row["payload"], row["revision"], row["state"]) == ('{"revision": 2}', 2, "queued")
 
@@ -192,9 +192,9 @@ def test_a_payload_is_replaced_again_once_its_claim_went_back_unposted(items: It
     [item] = items.queued()
     [instance] = items.column("instance_id", [item])
     claim = items.claim()
-    assert replace(items, instance) is False
+    assert replace(items, instance) == 0
     items.release(claim, posted=False)
-    assert replace(items, instance) is True
+    assert replace(items, instance) == 1
 
 
 @pytest.mark.parametrize("became", ["release", "retry", "reject", "acknowledge"])
@@ -202,7 +202,7 @@ def test_a_payload_that_was_posted_never_changes(items: Items, became: str) -> N
     [item] = items.queued()
     [instance] = items.column("instance_id", [item])
     getattr(items, became)(items.claim())
-    assert replace(items, instance) is False
+    assert replace(items, instance) == 0
     assert (items.row(item)["payload"], items.row(item)["revision"]) == ("{}", 1)
 
 
@@ -215,7 +215,7 @@ def test_what_was_never_posted_is_cancelled_with_its_reason(items: Items) -> Non
     lost = items.column("instance_id", [ours, held])
     assert cancel(items, lost) == 2
     assert items.column("state", [ours, held, other]) == ["cancelled", "cancelled", "queued"]
-    assert items.row(held)["held_for"] is None
+    assert (items.row(held)["held_for"], items.row(held)["cancelled_by"]) == (None, "extract")
     events = items.sql("SELECT item_id, verb, actor, words FROM bridge.item_event ORDER BY item_id")
     assert [row["item_id"] for row in events] == [ours, held]
     assert {(row["verb"], row["actor"]) for row in events} == {("cancel", "extract")}

@@ -192,7 +192,7 @@ def test_retry_after_and_the_request_id_come_along(oracle: SandboxOracle, sender
 
 def test_a_batch_over_the_byte_limit_wants_to_be_split(oracle: SandboxOracle, sender: Sender) -> None:
     oracle.faults({"match": {"over_bytes": 600}, "action": {"status": 413}})
-    assert send(sender, "K1", "K2").too_large
+    assert send(sender, "K1", "K2").split
     assert outcomes(send(sender, "K1")) == [Outcome.SENT]
 
 

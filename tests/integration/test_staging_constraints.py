@@ -74,6 +74,8 @@ BREAKS = [
     ("export_queue_error_when_failed_check", _update("state = 'dead'")),
     ("export_queue_reason_when_held_check", _update("state = 'held'")),
     ("export_queue_reason_when_held_check", _update("held_for = 'no course'")),
+    ("export_queue_who_when_cancelled_check", _update("state = 'cancelled'")),
+    ("export_queue_who_when_cancelled_check", _update("cancelled_by = 'ann'")),
     ("export_queue_counts_check", _update("attempts = -1")),
     ("export_queue_counts_check", _update("failures = -1")),
     ("export_queue_instance_id_fk", _update("instance_id = -1")),
@@ -86,7 +88,7 @@ BREAKS = [
     ("export_queue_one_completion_ix", _again("export_queue", revision="2")),
     (
         "export_queue_destination_instance_id_kind_revision_key",
-        _again("export_queue", state="'cancelled'", sent_at="NULL"),
+        _again("export_queue", state="'cancelled'", cancelled_by="'ann'", sent_at="NULL"),
     ),
     ("item_event_pk", _again("item_event", id="id")),
     ("item_event_item_id_fk", _again("item_event", item_id="-1")),
@@ -181,5 +183,6 @@ def test_another_destination_may_have_the_same_instance(connection: Connection) 
 
 def test_after_a_cancelled_completion_there_may_be_another(connection: Connection) -> None:
     connection.execute(text("DELETE FROM bridge.export_queue WHERE state <> 'queued'"))
-    connection.execute(text(_update("state = 'cancelled'")))
-    assert connection.execute(text(_again("export_queue", revision="2", state="'queued'"))).rowcount == 1
+    connection.execute(text(_update("state = 'cancelled', cancelled_by = 'ann'")))
+    again = _again("export_queue", revision="2", state="'queued'", cancelled_by="NULL")
+    assert connection.execute(text(again)).rowcount == 1

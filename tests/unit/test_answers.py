@@ -123,16 +123,19 @@ def test_2xx_with_another_body_is_failed_and_never_sent(body: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_a_refused_batch_is_failed_with_the_reason(status: int) -> None:
+def test_a_refused_batch_is_released_to_be_split(status: int) -> None:
     reading = read(TWO, status, ADF_ERROR)
-    expected = Verdict(FAILED, None, "refused", "WLF-17", "The learner is not known. (/items/0/userId)")
-    assert reading.verdicts == {"A": expected, "B": expected}
-    assert reading.outcome == "refused"
+    assert outcomes(reading) == {"A": RELEASED, "B": RELEASED}
+    assert reading.split
+    assert reading.words == "WLF-17: The learner is not known. (/items/0/userId)"
+    assert attempts(reading) == []
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_an_item_refused_alone_is_dead_with_oracles_words(status: int) -> None:
-    verdict = read(ONE, status, ADF_ERROR).verdicts["A"]
+def test_an_item_refused_alone_is_dead_with_oracles_words_once_it_is_known_whose_fault_it_is(status: int) -> None:
+    reading = read(ONE, status, ADF_ERROR)
+    verdict = reading.verdicts["A"]
+    assert reading.isolated
     assert (verdict.outcome, verdict.code) == (DEAD, "WLF-17")
     assert verdict.words == "The learner is not known. (/items/0/userId)"
 
@@ -140,14 +143,14 @@ def test_an_item_refused_alone_is_dead_with_oracles_words(status: int) -> None:
 def test_413_releases_a_batch_to_be_split() -> None:
     reading = read(TWO, 413)
     assert outcomes(reading) == {"A": RELEASED, "B": RELEASED}
-    assert reading.too_large
+    assert reading.split
     assert attempts(reading) == []
 
 
 def test_413_of_an_item_alone_is_dead() -> None:
     reading = read(ONE, 413, b"Too large")
     assert outcomes(reading) == {"A": DEAD}
-    assert not reading.too_large
+    assert not reading.split
 
 
 def test_401_wants_a_new_token_and_uses_no_attempt() -> None:

@@ -31,11 +31,11 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
     if not extracted:
         say("Extracting from the sandbox Totara: the baseline.")
         api.unpause(EXTRACT)
-        _run(api, EXTRACT, {}, say)
+        run_to_end(api, EXTRACT, {}, say)
     if not backfilled:
         say("Backfilling from 1970.")
         api.unpause(BACKFILL)
-        _run(api, BACKFILL, _FROM_THE_BEGINNING, say)
+        run_to_end(api, BACKFILL, _FROM_THE_BEGINNING, say)
     if not pushed:
         api.unpause(PUSH)
         _push(api, staging, say)
@@ -46,7 +46,7 @@ def _push(api: AirflowApi, staging: Engine, say: Say) -> None:
     before, due = None, _due(staging)
     while before is None or (due and due != before):
         say(f"Pushing to the sandbox Oracle: {due} items are due.")
-        _run(api, PUSH, {}, say)
+        run_to_end(api, PUSH, {}, say)
         before, due = due, _due(staging)
     while api.count_runs(PUSH, "queued", "running"):
         time.sleep(_PAUSE)
@@ -80,7 +80,7 @@ def _wait_for_dags(api: AirflowApi) -> None:
             time.sleep(_PAUSE)
 
 
-def _run(api: AirflowApi, dag: str, conf: dict[str, Any], say: Say) -> None:
+def run_to_end(api: AirflowApi, dag: str, conf: dict[str, Any], say: Say) -> None:
     """Begin a run and return when it has ended well.
 
     :raises LocalRunFailed: it failed; says which task and why.

@@ -116,13 +116,13 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
         home,
         port=chosen["airflow"],
         metadata_url=postgres.ensure_database("airflow"),
-        staging_url=os.environ.get(_DATABASE_URL) or postgres.ensure_database("bridge"),
+        staging_url=os.environ[_DATABASE_URL],
     )
     airflow.write_passwords(home)
     say("PostgreSQL is up; Airflow's database is being migrated.")
     migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
     migrate(staging.url.render_as_string(hide_password=False))
-    say("The staging database is migrated.")
+    say(f"The staging database {staging.url.database} is migrated.")
     if filled := sandbox.fill_totara(postgres):
         say(f"The sandbox Totara is made, {filled}.")
     sandbox.start_oracle(home, chosen["oracle"], environment)
@@ -137,7 +137,9 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
 
 @contextmanager
 def _staging(postgres: EmbeddedPostgres) -> Iterator[Engine]:
-    os.environ.setdefault(_DATABASE_URL, postgres.ensure_database("bridge"))
+    """The staging database: the embedded one, unless the environment names another."""
+    if not os.environ.get(_DATABASE_URL):
+        os.environ[_DATABASE_URL] = postgres.ensure_database("bridge")
     engine = staging_engine(database_url())
     try:
         yield engine

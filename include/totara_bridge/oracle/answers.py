@@ -122,14 +122,13 @@ def _rejected(answer: _Answer) -> Reading:
     if answer.results is not None:
         return _each(answer, answer.results)
     if len(answer.keys) > 1:
-        return _failed(answer.keys, "refused", answer.words)
-    return _dead(answer, "rejected")
+        return _to_split(answer, "refused")
+    return replace(_dead(answer, "rejected"), isolated=True)
 
 
 def _too_large(answer: _Answer) -> Reading:
     if len(answer.keys) > 1:
-        released = same_for_all(answer.keys, Verdict(Outcome.RELEASED, error_class="too_large"))
-        return Reading(verdicts=released, outcome="too_large", too_large=True)
+        return _to_split(answer, "too_large")
     return _dead(answer, "too_large")
 
 
@@ -171,7 +170,7 @@ def _without_query(location: str) -> str | None:
 #: The first row that has the status decides.
 _TABLE: tuple[tuple[range | tuple[int, ...], Callable[[_Answer], Reading]], ...] = (
     (range(200, 300), _accepted),  # sent; or each by its own result; or failed, if the body is neither
-    ((400, 422), _rejected),  # each by its own result; else failed, and dead if it was alone
+    ((400, 422), _rejected),  # each by its own result; else split in halves, and dead if it was alone
     ((401,), _unauthorized),  # released; a new token, then again
     ((409,), _in_flight),  # failed: the same key is being worked on
     ((413,), _too_large),  # released, to be sent in smaller requests; dead if it was alone
@@ -222,6 +221,11 @@ def _of_result(result: dict[str, Any]) -> Verdict:
 def _failed(keys: Sequence[str], error_class: str, words: Words, *, counts: bool = True) -> Reading:
     verdict = Verdict(Outcome.FAILED, None, error_class, words.code, words.text, counts_attempt=counts)
     return Reading(verdicts=same_for_all(keys, verdict), outcome=error_class, words=str(words) or None)
+
+
+def _to_split(answer: _Answer, error_class: str) -> Reading:
+    released = same_for_all(answer.keys, Verdict(Outcome.RELEASED, error_class=error_class))
+    return Reading(verdicts=released, outcome=error_class, split=True, words=str(answer.words) or None)
 
 
 def _dead(answer: _Answer, error_class: str) -> Reading:

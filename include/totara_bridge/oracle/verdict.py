@@ -36,7 +36,8 @@ class Reading:
     words: str | None = None  #: Oracle's words about the request as a whole
     retry_after: float | None = None  #: seconds that Oracle asks to be left alone
     wants_new_token: bool = False
-    too_large: bool = False  #: send the released items again in smaller requests
+    split: bool = False  #: the request was refused as a whole: send its items again in smaller ones
+    isolated: bool = False  #: its one item was refused without a word on whether the item or the contract is wrong
     status: int | None = None  #: HTTP status; none: no answer
     request_id: str | None = None  #: Oracle's name for the request
     duration: float = 0.0  #: seconds from the first byte sent to the last read, a new token included

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, Row
@@ -20,61 +19,16 @@ from sqlalchemy import Engine, Row
 from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle.verdict import Outcome, Reading
 from totara_bridge.push.flow import FAILURES_TO_ISOLATE, Breaker
+from totara_bridge.push.isolation import Isolation, Ruling
 from totara_bridge.push.keeper import LeaseKeeper
+from totara_bridge.push.plan import Drained, DrainPlan, Sends
 from totara_bridge.push.settle import Posted, Settled, settle
-from totara_bridge.settings import Settings
 from totara_bridge.staging import completion, destination, lease
 
 log = logging.getLogger(__name__)
 
 #: While it is down, a destination is asked again after this long.
 BREAKER_PAUSE = timedelta(minutes=2)
-
-
-class Sends(Protocol):
-    """What posts a batch; one per thread."""
-
-    def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading: ...
-
-
-@dataclass(frozen=True)
-class DrainPlan:
-    """How a destination is drained."""
-
-    destination: str
-    settings: Settings
-    request_timeout: timedelta
-    time_box: timedelta
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a claimed item is kept from others."""
-        return max(3 * self.request_timeout, timedelta(seconds=60))
-
-
-@dataclass
-class Drained:
-    """What a drain did."""
-
-    sent: int = 0
-    failed: int = 0
-    dead: int = 0
-    released: int = 0
-    requests: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    def add(self, settled: Settled) -> None:
-        """Count one request."""
-        with self._lock:
-            self.requests += 1
-            self.sent += settled.sent
-            self.failed += settled.failed
-            self.dead += settled.dead
-            self.released += settled.released
-
-    def counts(self) -> dict[str, int]:
-        """The numbers."""
-        return {name: getattr(self, name) for name in ("sent", "failed", "dead", "released", "requests")}
 
 
 def drain(
@@ -105,6 +59,7 @@ def drain(
         ThreadPoolExecutor(plan.settings.requests_in_flight, thread_name_prefix=f"push-{plan.destination}") as threads,
     ):
         working = [threads.submit(run.work, keeper) for _ in range(plan.settings.requests_in_flight)]
+    run.end()
     log.info("%s: %s", plan.destination, run.drained.counts())
     for each in working:
         each.result()
@@ -133,6 +88,7 @@ class _Run:
         self._stop = stop
         self._broken = threading.Event()
         self._breaker = Breaker()
+        self._isolation = Isolation()
         self._ends_at = clock() + plan.time_box
 
     def work(self, keeper: LeaseKeeper) -> None:
@@ -188,20 +144,51 @@ class _Run:
             at=at,
             others_succeed=self.drained.sent > 0 or bool(reading.having(Outcome.SENT)),
         )
-        with self._engine.begin() as transaction:
-            settled = settle(transaction, posted, self._plan.settings, now=self._clock())
-        self.drained.add(settled)
-        if reading.too_large:
+        if reading.isolated:
+            self._rule(self._isolation.refused(posted, stored=self.drained.sent > 0))
+            return ()
+        settled = self._settle(posted)
+        if settled.sent:
+            self._rule(self._isolation.stored())
+        if reading.split:
             middle = len(items) // 2
             return items[:middle], items[middle:]
         self._judge(reading, settled, alone=len(items) == 1)
         return ()
 
+    def _settle(self, posted: Posted) -> Settled:
+        with self._engine.begin() as transaction:
+            settled = settle(transaction, posted, self._plan.settings, now=self._clock())
+        self.drained.add(settled)
+        return settled
+
+    def _rule(self, ruling: Ruling) -> None:
+        """Write down what is known now of items that were refused alone."""
+        for posted in ruling.dead:
+            self._settle(posted)
+        for posted in ruling.released:
+            self._settle(posted.instead(Outcome.RELEASED))
+        if ruling.released:
+            said = ruling.released[0].reading.words or f"HTTP {ruling.released[0].reading.status}"
+            self._stop_for(
+                f"it refuses one item after the other in the same way ({said}), so the contract is wrong and not the "
+                "items: compare what it expects with docs/oracle-endpoint.md and correct it, then run the push again."
+            )
+
+    def end(self) -> None:
+        """Put off what was never judged: too few were refused, and nothing was stored, to say whose fault it is."""
+        outcome = Outcome.FAILED if self.problem is None else Outcome.RELEASED
+        for posted in self._isolation.undecided():
+            self._settle(posted.instead(outcome))
+
+    def _stop_for(self, problem: str) -> None:
+        self.problem = OracleRefused(f"The destination {self._plan.destination} cannot be used: {problem}")
+        self._broken.set()
+
     def _judge(self, reading: Reading, settled: Settled, *, alone: bool) -> None:
         """Stop the drain where the destination does not work, or is down."""
         if reading.problem is not None:
-            self.problem = OracleRefused(f"The destination {self._plan.destination} cannot be used: {reading.problem}")
-            self._broken.set()
+            self._stop_for(reading.problem)
         elif settled.sent or settled.dead:
             self._breaker.worked()
         elif alone and self.drained.sent:

@@ -1,7 +1,7 @@
 """Writing down what one request came to: in one transaction, so that the log, the queue and the ledger agree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,11 @@ class Posted:
     at: datetime
     others_succeed: bool  #: something was delivered in this drain: a failure may be an item's own
 
+    def instead(self, outcome: Outcome) -> "Posted":
+        """The same request with another outcome for all of its items."""
+        verdicts = {key: replace(verdict, outcome=outcome) for key, verdict in self.reading.verdicts.items()}
+        return replace(self, reading=replace(self.reading, verdicts=verdicts))
+
 
 def settle(transaction: Transaction, posted: Posted, settings: Settings, *, now: datetime) -> Settled:
     """Log the request and move its items by their verdicts.
@@ -66,7 +71,7 @@ def settle(transaction: Transaction, posted: Posted, settings: Settings, *, now:
         failed=delivery.retry(transaction, token, again, log_id=log_id, now=now),
         dead=delivery.reject(transaction, token, [*refused, *map(_spent, exhausted)], log_id=log_id, now=now),
         released=lease.release(
-            transaction, token, ids=[] if reading.too_large else _ids(by_outcome[Outcome.RELEASED]), posted=True
+            transaction, token, ids=[] if reading.split else _ids(by_outcome[Outcome.RELEASED]), posted=True
         ),
     )
 

@@ -61,7 +61,7 @@ def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted
         text(
             f"""
             UPDATE bridge.export_queue q SET {_BACK},
-                first_posted_at = CASE WHEN :posted OR q.first_posted_at < q.claimed_at OR i.revision <> q.revision
+                first_posted_at = CASE WHEN :posted OR q.first_posted_at <> q.claimed_at OR i.revision <> q.revision
                                             OR i.ended_at IS NOT NULL
                                        THEN q.first_posted_at END
             FROM bridge.completion_instance i

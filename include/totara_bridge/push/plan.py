@@ -1,0 +1,57 @@
+"""What a drain is given, and what it gives back."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from totara_bridge.oracle.verdict import Reading
+from totara_bridge.push.settle import Settled
+from totara_bridge.settings import Settings
+
+
+class Sends(Protocol):
+    """What posts a batch; one per thread."""
+
+    def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading: ...
+
+
+@dataclass(frozen=True)
+class DrainPlan:
+    """How a destination is drained."""
+
+    destination: str
+    settings: Settings
+    request_timeout: timedelta
+    time_box: timedelta
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed item is kept from others."""
+        return max(3 * self.request_timeout, timedelta(seconds=60))
+
+
+@dataclass
+class Drained:
+    """What a drain did."""
+
+    sent: int = 0
+    failed: int = 0
+    dead: int = 0
+    released: int = 0
+    requests: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, settled: Settled) -> None:
+        """Count one request."""
+        with self._lock:
+            self.requests += 1
+            self.sent += settled.sent
+            self.failed += settled.failed
+            self.dead += settled.dead
+            self.released += settled.released
+
+    def counts(self) -> dict[str, int]:
+        """The numbers."""
+        return {name: getattr(self, name) for name in ("sent", "failed", "dead", "released", "requests")}
