@@ -14,15 +14,11 @@ _STAGED = {
                               first_time_completed, ordinal, revision, after_deletion, revised_at,
                               archived_at IS NULL, ended_at""",
 }
-#: What Totara says, in the tables of any side; staging has archived completions among the instances.
-#: An empty text counts as none: dlt's CSV does not tell them apart.
-_SAID = {
-    "learner": """user_id, username, nullif(id_number, ''), nullif(email, ''), nullif(first_name, ''),
-                  nullif(last_name, ''), suspended""",
-    "course": "course_id, category_id, nullif(short_name, ''), nullif(id_number, ''), full_name, visible",
-    "completion": """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
-                     time_started, time_completed""",
-}
+#: A completion as it is in any side's table.
+_COMPLETION = """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
+                 time_started, time_completed"""
+#: Its learner and its course. An empty text counts as none: dlt's files do not tell them apart.
+_JOINED = "username, nullif({learner}id_number, ''), nullif(email, ''), short_name, full_name"
 
 Contents = dict[str, object]
 
@@ -44,10 +40,21 @@ def staged(address: str) -> Contents:
     return found
 
 
-def said(address: str) -> Contents:
-    """Learners, courses and completions in a database of any side, and their checksums."""
+def joined(address: str) -> Contents:
+    """The completions of a staging database, joined with their learners and courses, and their checksum."""
+    staged_rows = f"""
+        (SELECT {_COMPLETION}, {_JOINED.format(learner="learner.")}
+         FROM bridge.completion JOIN bridge.learner USING (site, user_id) JOIN bridge.course USING (site, course_id))
+    """
     with psycopg.connect(address) as connection:
-        return _rows(connection, _SAID)
+        return {"completion": _sum(connection, "joined", staged_rows)}
+
+
+def loaded_joined(address: str) -> Contents:
+    """The same of a table that holds them joined."""
+    rows = f"(SELECT {_COMPLETION}, {_JOINED.format(learner='')} FROM bridge.completion)"
+    with psycopg.connect(address) as connection:
+        return {"completion": _sum(connection, "joined", rows)}
 
 
 def require_same(what: str, ours: Contents, theirs: Contents) -> None:
@@ -64,10 +71,11 @@ def require_same(what: str, ours: Contents, theirs: Contents) -> None:
 
 
 def _rows(connection: "psycopg.Connection[tuple[object, ...]]", tables: Mapping[str, str]) -> Contents:
-    """The sum of the rows' hashes is the same in any order."""
     return {
-        table: connection.execute(
-            f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)) FROM bridge.{table}".encode()
-        ).fetchone()
-        for table, columns in tables.items()
+        table: _sum(connection, f"ROW({columns})", f"bridge.{table}") for table, columns in tables.items()
     }
+
+
+def _sum(connection: "psycopg.Connection[tuple[object, ...]]", row: str, table: str) -> object:
+    """How many rows, and the sum of their hashes, which is the same in any order."""
+    return connection.execute(f"SELECT count(*), sum(hashtextextended({row}::text, 0)) FROM {table} AS joined".encode()).fetchone()

@@ -46,7 +46,7 @@ def test_a_named_python_that_cannot_be_used(checkout: Path) -> None:
 def test_a_disk_too_small(checkout: Path) -> None:
     _program(checkout, "df", "echo; echo /dev/disk 9000 8900 100 99% /")
     told = _install(checkout, PYTHON=_PYTHON)
-    assert told.startswith("The disk has 100 MB left, and Totara Bridge needs 2500 MB")
+    assert told.startswith("The disk has 100 MB left, and Totara Bridge needs 1500 MB")
     assert not (checkout / ".venv").exists()
 
 
