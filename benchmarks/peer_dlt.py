@@ -18,7 +18,7 @@ from totara_bridge.completion import COMPLETION_COLUMNS
 
 _PAGE = 20_000
 _KEY = ("user_id", "course_id")
-_LEARNER_AND_COURSE = ("username", "id_number", "email", "short_name", "full_name")
+_LEARNER_AND_COURSE = ("username", "learner_id_number", "email", "short_name", "full_name")
 
 
 def load(folder: Path, server: Server, totara: str, database: str) -> float:
@@ -49,7 +49,9 @@ def _pages(address: str) -> Iterator[Any]:
     kinds = dict.fromkeys(COMPLETION_COLUMNS, pyarrow.int64()) | dict.fromkeys(_LEARNER_AND_COURSE, pyarrow.string())
     kinds |= {"status": pyarrow.string(), "rpl": pyarrow.string(), "grade": pyarrow.decimal128(10, 5)}
     wanted = pyarrow.schema(
-        pyarrow.field(name, pyarrow.timestamp("s", "UTC") if name.startswith("time_") else kind, nullable=name not in _KEY)
+        pyarrow.field(
+            name, pyarrow.timestamp("s", "UTC") if name.startswith("time_") else kind, nullable=name not in _KEY
+        )
         for name, kind in kinds.items()
     )
     with psycopg.connect(address) as connection, connection.cursor("pages") as cursor:

@@ -1,7 +1,5 @@
 """Both sides wrote the same: rows, constraints and commits, or there is nothing to compare."""
 
-from collections.abc import Mapping
-
 import psycopg
 
 #: What two staging databases must agree on; left out are ids, record keys, counters and the times of staging.
@@ -14,19 +12,19 @@ _STAGED = {
                               first_time_completed, ordinal, revision, after_deletion, revised_at,
                               archived_at IS NULL, ended_at""",
 }
-#: A completion as it is in any side's table.
-_COMPLETION = """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
-                 time_started, time_completed"""
-#: Its learner and its course. An empty text counts as none: dlt's files do not tell them apart.
-_JOINED = "username, nullif({learner}id_number, ''), nullif(email, ''), short_name, full_name"
+#: A completion with its learner and course. An empty text counts as none: dlt's files do not tell them apart.
+_JOINED = """row_id, user_id, course_id, status, progress::bigint, grade::numeric(10,5), rpl, time_enrolled,
+             time_started, time_completed, username,
+             nullif(learner_id_number, ''), nullif(email, ''), short_name, full_name"""
 
 Contents = dict[str, object]
+_Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def staged(address: str) -> Contents:
     """What a staging database holds: rows and their checksum per table, constraints, and how many commits wrote it."""
     with psycopg.connect(address) as connection:
-        found = _rows(connection, _STAGED)
+        found = {table: _sum(connection, columns, f"bridge.{table}") for table, columns in _STAGED.items()}
         found["constraints and indexes"] = connection.execute(
             """
             SELECT array_agg(line ORDER BY line)
@@ -42,19 +40,18 @@ def staged(address: str) -> Contents:
 
 def joined(address: str) -> Contents:
     """The completions of a staging database, joined with their learners and courses, and their checksum."""
-    staged_rows = f"""
-        (SELECT {_COMPLETION}, {_JOINED.format(learner="learner.")}
+    rows = """
+        (SELECT *, learner.id_number AS learner_id_number
          FROM bridge.completion JOIN bridge.learner USING (site, user_id) JOIN bridge.course USING (site, course_id))
     """
     with psycopg.connect(address) as connection:
-        return {"completion": _sum(connection, "joined", staged_rows)}
+        return {"completion": _sum(connection, _JOINED, rows)}
 
 
-def loaded_joined(address: str) -> Contents:
-    """The same of a table that holds them joined."""
-    rows = f"(SELECT {_COMPLETION}, {_JOINED.format(learner='')} FROM bridge.completion)"
+def already_joined(address: str) -> Contents:
+    """The same of a database whose table ``completion`` holds them joined."""
     with psycopg.connect(address) as connection:
-        return {"completion": _sum(connection, "joined", rows)}
+        return {"completion": _sum(connection, _JOINED, "bridge.completion")}
 
 
 def require_same(what: str, ours: Contents, theirs: Contents) -> None:
@@ -70,12 +67,8 @@ def require_same(what: str, ours: Contents, theirs: Contents) -> None:
         )
 
 
-def _rows(connection: "psycopg.Connection[tuple[object, ...]]", tables: Mapping[str, str]) -> Contents:
-    return {
-        table: _sum(connection, f"ROW({columns})", f"bridge.{table}") for table, columns in tables.items()
-    }
-
-
-def _sum(connection: "psycopg.Connection[tuple[object, ...]]", row: str, table: str) -> object:
+def _sum(connection: _Connection, columns: str, rows: str) -> object:
     """How many rows, and the sum of their hashes, which is the same in any order."""
-    return connection.execute(f"SELECT count(*), sum(hashtextextended({row}::text, 0)) FROM {table} AS joined".encode()).fetchone()
+    return connection.execute(
+        f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)) FROM {rows} AS found".encode()
+    ).fetchone()

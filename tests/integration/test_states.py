@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +20,8 @@ INSTANCES = 4
 
 #: Which of the items that there are a verb is tried on: their places in the queue.
 SOME = st.sets(st.integers(0, INSTANCES * 2 - 1), min_size=1)
+#: Which claim speaks: the last, the one before, …
+WHICH = st.integers(0, 3)
 
 
 class Life(RuleBasedStateMachine):
@@ -32,7 +34,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.states: dict[int, State] = {}
-        self.tokens: list[UUID] = [uuid4()]  # the first was never anybody's
+        self.claims = [Claim([])]  # the first holds nothing
         self.sent = 0
 
     @initialize()
@@ -67,6 +69,11 @@ class Life(RuleBasedStateMachine):
         there = sorted(self.states)
         return [there[place] for place in sorted(places) if place < len(there)]
 
+    def spoken_of(self, which: int, places: set[int] | None) -> Claim:
+        """A claim, with the items that it was given, or with others."""
+        claim = self.claims[-1 - which % len(self.claims)]
+        return claim if places is None else Claim(self.some(places), claim.token)
+
     @rule(places=SOME, kind=st.sampled_from([Kind.COMPLETION, Kind.CORRECTION]), lane=st.sampled_from(Lane))
     def enqueue(self, places: set[int], kind: Kind, lane: Lane) -> None:
         instances = [self.instances[place % INSTANCES] for place in places]
@@ -79,7 +86,6 @@ class Life(RuleBasedStateMachine):
     @rule(limit=st.integers(1, INSTANCES))
     def claim(self, limit: int) -> None:
         token = uuid4()
-        self.tokens.append(token)
 
         def act(transaction: Transaction) -> None:
             claimed = lease.claim(
@@ -91,13 +97,15 @@ class Life(RuleBasedStateMachine):
                 lease_until=self.now + LEASE,
             )
             assert len(claimed) <= limit
+            if claimed:
+                self.claims.append(Claim([row.id for row in claimed], token))
 
         self.do("claim", act)
 
-    @rule(places=SOME, which=st.integers(0, 20), posted=st.booleans())
-    def release(self, places: set[int], which: int, posted: bool) -> None:
-        ids, token = self.some(places), self.tokens[-1 - which % len(self.tokens)]
-        self.do("release", lambda transaction: lease.release(transaction, token, ids=ids, posted=posted))
+    @rule(which=WHICH, places=st.none() | SOME, posted=st.booleans())
+    def release(self, which: int, places: set[int] | None, posted: bool) -> None:
+        claim = self.spoken_of(which, places)
+        self.do("release", lambda transaction: lease.release(transaction, claim.token, ids=claim.ids, posted=posted))
 
     @rule()
     def release_expired(self) -> None:
@@ -105,27 +113,28 @@ class Life(RuleBasedStateMachine):
             "release", lambda transaction: lease.release_expired(transaction, destination=DESTINATION, now=self.now)
         )
 
-    @rule(places=SOME, which=st.integers(0, 20))
-    def acknowledge(self, places: set[int], which: int) -> None:
-        claim = Claim(self.some(places), self.tokens[-1 - which % len(self.tokens)])
+    @rule(which=WHICH, places=st.none() | SOME)
+    def acknowledge(self, which: int, places: set[int] | None) -> None:
+        claim = self.spoken_of(which, places)
         references = dict.fromkeys(claim.ids)
         self.do(
             "acknowledge",
             lambda transaction: delivery.acknowledge(transaction, claim.token, references, log_id=1, now=self.now),
         )
 
-    @rule(places=SOME, which=st.integers(0, 20), attempts=st.integers(0, 1), seconds=st.integers(0, 120))
-    def retry(self, places: set[int], which: int, attempts: int, seconds: int) -> None:
-        due = self.now + timedelta(seconds=seconds)
-        failures = [a_failure(item, attempts=attempts, next_attempt_at=due) for item in self.some(places)]
-        token = self.tokens[-1 - which % len(self.tokens)]
-        self.do("retry", lambda transaction: delivery.retry(transaction, token, failures, log_id=1, now=self.now))
+    @rule(which=WHICH, places=st.none() | SOME, attempts=st.integers(0, 1), seconds=st.integers(0, 120))
+    def retry(self, which: int, places: set[int] | None, attempts: int, seconds: int) -> None:
+        claim, due = self.spoken_of(which, places), self.now + timedelta(seconds=seconds)
+        failures = [a_failure(item, attempts=attempts, next_attempt_at=due) for item in claim.ids]
+        self.do("retry", lambda transaction: delivery.retry(transaction, claim.token, failures, log_id=1, now=self.now))
 
-    @rule(places=SOME, which=st.integers(0, 20))
-    def reject(self, places: set[int], which: int) -> None:
-        failures = [a_failure(item) for item in self.some(places)]
-        token = self.tokens[-1 - which % len(self.tokens)]
-        self.do("reject", lambda transaction: delivery.reject(transaction, token, failures, log_id=1, now=self.now))
+    @rule(which=WHICH, places=st.none() | SOME)
+    def reject(self, which: int, places: set[int] | None) -> None:
+        claim = self.spoken_of(which, places)
+        failures = [a_failure(item) for item in claim.ids]
+        self.do(
+            "reject", lambda transaction: delivery.reject(transaction, claim.token, failures, log_id=1, now=self.now)
+        )
 
     @rule(place=st.integers(0, INSTANCES - 1))
     def cancel_lost(self, place: int) -> None:

@@ -15,6 +15,11 @@ SERVICES = {
 _NEIGHBOURS = 100
 
 
+def asked(service: str) -> str:
+    """What the environment says of the service's port; empty: nothing."""
+    return os.environ.get(SERVICES[service][0], "")
+
+
 def choose(service: str, *, remembered: int | None, avoid: set[int]) -> int:
     """A port that nothing listens on.
 
@@ -22,9 +27,8 @@ def choose(service: str, *, remembered: int | None, avoid: set[int]) -> int:
     :raises LocalRunFailed: the port asked for is taken, or no port at all.
     """
     variable, default = SERVICES[service]
-    asked = os.environ.get(variable, "")
-    if asked:
-        return _as_asked(variable, asked, avoid)
+    if wish := asked(service):
+        return _as_asked(variable, wish, avoid)
     wanted = remembered or default
     for port in itertools.chain([wanted], range(default, default + _NEIGHBOURS)):
         if port not in avoid and free(port):
@@ -52,10 +56,10 @@ def free(port: int) -> bool:
     return True
 
 
-def _as_asked(variable: str, asked: str, avoid: set[int]) -> int:
-    if not asked.isascii() or not asked.isdigit() or not 0 < int(asked) < 65536:
-        raise LocalRunFailed(f"{variable} is {asked!r}, which is no port: give a number from 1 to 65535.")
-    port = int(asked)
+def _as_asked(variable: str, wish: str, avoid: set[int]) -> int:
+    if not wish.isascii() or not wish.isdigit() or not 0 < int(wish) < 65536:
+        raise LocalRunFailed(f"{variable} is {wish!r}, which is no port: give a number from 1 to 65535.")
+    port = int(wish)
     if port in avoid or not free(port):
         raise LocalRunFailed(
             f"Port {port} of {variable} is in use or not ours to use: name a free one, "

@@ -116,6 +116,7 @@ def _start(folder: Path) -> Any:
             _forget(folder)
         try:
             server = _module().get_server(folder, cleanup_mode=None)
+            atexit.unregister(server._cleanup)  # it only logs, when a test's log is closed already
             psycopg.connect(server.get_uri("postgres"), connect_timeout=10).close()
         except (subprocess.TimeoutExpired, AssertionError, psycopg.OperationalError):  # it starts, but is not there yet
             if time.monotonic() > deadline:
@@ -127,9 +128,9 @@ def _start(folder: Path) -> Any:
 
 def _forget(folder: Path) -> None:
     """Let nobody take a server for running that was killed, or that this program had before it was stopped."""
-    (folder / "postmaster.pid").unlink(missing_ok=True)
-    if gone := _module().PostgresServer._instances.pop(folder.resolve(), None):
-        atexit.unregister(gone._cleanup)
+    for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        (folder / lock).unlink(missing_ok=True)
+    _module().PostgresServer._instances.pop(folder.resolve(), None)
 
 
 def _module() -> Any:

@@ -97,6 +97,7 @@ def _connections(postgres: EmbeddedPostgres, port: int) -> list[dict[str, Any]]:
             "connection_id": "totara_sandbox",
             "conn_type": "totara",
             "description": "The sandbox Totara of `make up`",
+            "port": _NO_PORT,
             "extra": json.dumps({"database_url": totara}),
         },
         {
@@ -104,11 +105,16 @@ def _connections(postgres: EmbeddedPostgres, port: int) -> list[dict[str, Any]]:
             "conn_type": "oracle_completions",
             "description": "The sandbox Oracle of `make up`",
             "host": oracle,
+            "port": _NO_PORT,
             "login": CLIENT_ID,
             "password": CLIENT_SECRET,
             "extra": json.dumps({"oauth_url": oracle + TOKEN_PATH, "path": COMPLETIONS_PATH}),
         },
     ]
+
+
+#: Airflow 3.3.2's "Test" button sends port 0 for none, and its server refuses that where none is stored.
+_NO_PORT = 0
 
 
 def _address(connection: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -85,6 +85,8 @@ def _choose_ports(home: Home) -> dict[str, int]:
         before = remembered.get(service)
         if before is not None and processes.alive(home, owner):
             chosen[service] = before
+            if (asked := ports.asked(service)) not in ("", str(before)):
+                say(f"The {owner} stays at port {before}: `make down`, then `make up` moves it to {asked}.")
             continue
         avoid = {*chosen.values(), *(remembered[other] for other in owners if other != service and other in remembered)}
         chosen[service] = ports.choose(service, remembered=before, avoid=avoid)

@@ -22,6 +22,10 @@ def _switch(label: str, description: str, *, default: bool) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": "boolean", "default": default}}
 
 
+#: The address has its own. Airflow 3.3.2's "Test" button sends 0 for none, and its server refuses the test where no
+#: port is stored, so the field cannot be hidden.
+_PORT_LABEL = {"port": "Port (enter 0)"}
+
 _TIMEOUT = {
     "label": "Timeout in ms",
     "description": "How long one connection attempt, statement or request may take.",
@@ -33,8 +37,8 @@ _TOTARA = {
     "hook-class-name": "totara_bridge.orchestration.totara_hook.TotaraHook",
     "hook-name": "Totara",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "login", "port"],
-        "relabeling": {"host": "Server URL", "password": "API token"},
+        "hidden-fields": ["schema", "login"],
+        "relabeling": {"host": "Server URL", "password": "API token", **_PORT_LABEL},
         "placeholders": {"host": "https://learn.example.com"},
     },
     "conn-fields": {
@@ -65,8 +69,8 @@ _ORACLE = {
     "hook-class-name": "totara_bridge.orchestration.oracle_hook.OracleHook",
     "hook-name": "Oracle (completions)",
     "ui-field-behaviour": {
-        "hidden-fields": ["schema", "port"],
-        "relabeling": {"host": "Base URL", "login": "Client ID", "password": "Client secret"},
+        "hidden-fields": ["schema"],
+        "relabeling": {"host": "Base URL", "login": "Client ID", "password": "Client secret", **_PORT_LABEL},
         "placeholders": {"host": "https://learning.example.oraclecloud.com"},
     },
     "conn-fields": {
