@@ -31,7 +31,7 @@ class OracleAccess:
         for name in ("base_url", "token_url", "client_id", "client_secret"):
             value = getattr(self, name)
             if not value:
-                raise _invalid(f"has no {name}: fill it in")
+                raise _invalid(f"has no {name}: give one")
             if value != value.strip():
                 raise _invalid(f"has blanks around its {name}: remove them")
         _check_url("base_url", self.base_url)

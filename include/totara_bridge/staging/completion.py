@@ -135,6 +135,7 @@ _MERGE_COMPLETIONS = text(
            OR c.time_enrolled IS DISTINCT FROM to_timestamp(i.time_enrolled)
            OR c.time_started IS DISTINCT FROM to_timestamp(i.time_started)
            OR c.time_completed IS DISTINCT FROM to_timestamp(i.time_completed)
+        ORDER BY i.user_id, i.course_id  -- as the key has them: a first load fills its index from left to right
         ON CONFLICT (site, user_id, course_id) DO UPDATE SET
             row_id = excluded.row_id, status = excluded.status, progress = excluded.progress,
             grade = excluded.grade, rpl = excluded.rpl, time_enrolled = excluded.time_enrolled,

@@ -98,12 +98,15 @@ def touched(transaction: Transaction, *, destination: str, site: str, slice_size
     statement = text(
         f"""
         SELECT {_FIELDS} FROM {_JOINS}
-        WHERE i.id IN (SELECT id FROM touched_instance WHERE change IN ('new', 'revised'))
-          AND i.id > :after AND {_LACKING}
-          AND (i.id > (SELECT b.instance_id FROM bridge.baseline b
-                       WHERE b.destination = :destination AND b.site = :site)
-               OR EXISTS (SELECT FROM bridge.export_queue q
-                          WHERE q.destination = :destination AND q.instance_id = i.id))
+        WHERE i.id > :after AND {_LACKING}
+          AND i.id IN (SELECT t.id FROM touched_instance t
+                       WHERE t.change IN ('new', 'revised')
+                         AND (t.id > (SELECT b.instance_id FROM bridge.baseline b
+                                      WHERE b.destination = :destination AND b.site = :site)
+                              -- a new one is in no queue yet: those of a first extract are not looked up one by one
+                              OR t.change = 'revised'
+                                 AND EXISTS (SELECT FROM bridge.export_queue q
+                                             WHERE q.destination = :destination AND q.instance_id = t.id)))
         ORDER BY i.id LIMIT :slice_size
         """
     )
