@@ -14,6 +14,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -158,6 +159,10 @@ def read_config() -> BridgeConfig:
             for each in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationInvalid(f"{file.name} (or the environment over it) is not valid: {places}.") from error
+    except SettingsError as error:
+        raise ConfigurationInvalid(
+            f"An environment variable over {file.name} is not valid: {error}. A list or a table is written as JSON."
+        ) from error
     except ValueError as error:  # not TOML
         raise ConfigurationInvalid(f"{file.name} is not valid TOML: {error}.") from error
 
@@ -176,7 +181,7 @@ def database_url() -> str:
     scheme, _, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ConfigurationInvalid(
-            f"TOTARA_BRIDGE_DATABASE_URL begins with {scheme!r}, but staging needs PostgreSQL 15 or later: "
+            "TOTARA_BRIDGE_DATABASE_URL does not begin with postgresql://, but staging needs PostgreSQL 15 or later: "
             "write postgresql://user:password@host/database."
         )
     return f"postgresql+psycopg://{rest}"

@@ -152,3 +152,14 @@ def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]
     assert run(dags["push_completions"])["push_oracle"] == "failed"
     with pytest.raises(StagingOutOfDate, match="run `make migrate`"):
         tasks.push_destination("oracle")
+
+
+def test_a_connection_that_is_missing_fails_at_once(airflow: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_ORACLE_SANDBOX")
+    with pytest.raises(ConfigurationInvalid, match="There is no Airflow Connection oracle_sandbox: create it"):
+        tasks.push_destination("oracle")
+
+
+def test_deletions_are_confirmed_for_named_sites_only(airflow: Bridge) -> None:
+    with pytest.raises(ConfigurationInvalid, match="name them in Sites"):
+        tasks.extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)

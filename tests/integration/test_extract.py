@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.bridge import DESTINATION, Bridge
-from totara_bridge.errors import DeletionsUnconfirmed, SiteReplaced, SiteBusy
+from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy, SiteReplaced
 from totara_bridge.extract.run import Extracted
 from totara_bridge.staging import site
 from totara_bridge.totara.query import ReadQuery

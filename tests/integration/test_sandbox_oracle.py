@@ -300,7 +300,7 @@ def test_as_a_program_it_survives_being_killed(tmp_path: Path, session: requests
     with listen() as free:
         port = free.getsockname()[1]
     url, data = f"http://127.0.0.1:{port}", tmp_path / "oracle.sqlite"
-    session.mount(url, HTTPAdapter(max_retries=Retry(connect=100, backoff_factor=0.02, backoff_max=0.2)))
+    session.mount(url, HTTPAdapter(max_retries=Retry(connect=300, backoff_factor=0.02, backoff_max=0.2)))
     grant = {"grant_type": "client_credentials", "client_id": CLIENT_ID}
 
     with as_a_program(data, port) as program:

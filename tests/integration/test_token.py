@@ -131,7 +131,7 @@ def test_another_scope_is_accepted_and_said(
 def test_the_scope_asked_for_is_no_news(oracle: SandboxOracle, caplog: pytest.LogCaptureFixture) -> None:
     oracle.settings(granted_scope=SCOPE)
     assert TokenHolder(access_to(oracle, scope=SCOPE)).current()
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("totara_bridge")]
 
 
 @pytest.mark.parametrize("where", ["basic", "body"])

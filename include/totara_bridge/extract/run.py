@@ -166,7 +166,8 @@ def _stage(
     completion.merge_courses(transaction, site=plan.site, now=now)
     completions = completion.merge(transaction, site=plan.site, whole_site=read.whole_site, now=now)
     alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
-    instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, now=now)
+    widened = before is not None and before.query != read.watermark.query
+    instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
     if read.whole_site and not plan.confirm_deletions:
         _refuse_mass_deletion(plan, "instances of completions", instances.lost, alive)
     baseline = tuple(
@@ -174,7 +175,7 @@ def _stage(
         for each in plan.destinations
         if deliverable.set_baseline(transaction, destination=each, site=plan.site, now=now)
     )
-    if before is not None and before.query != read.watermark.query:
+    if before is not None and widened:
         deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
     cancelled = queue.cancel_lost(transaction, now=now)
     outcome = enqueue.touched(transaction, plan.destinations, site=plan.site, now=now)

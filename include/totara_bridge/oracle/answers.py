@@ -154,7 +154,7 @@ def _misplaced(answer: _Answer) -> Reading:
     said = f" ({answer.words})" if str(answer.words) else ""
     target = _without_query(answer.headers.get("location", ""))
     moved = f" and points to {target}" if target else ""
-    advice = "the client may not use this endpoint" if answer.status == 403 else "check base URL and path"
+    advice = "let the client use this endpoint" if answer.status == 403 else "check base URL and path"
     problem = f"{answer.endpoint} answered {answer.status}{said}{moved}: {advice}, then run the push again."
     return replace(_problem(answer.keys, "unusable", problem), words=str(answer.words) or None)
 

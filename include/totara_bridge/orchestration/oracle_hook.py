@@ -10,6 +10,7 @@ from totara_bridge.errors import BridgeError, ConfigurationInvalid
 from totara_bridge.oracle.access import ClientAuthentication, OracleAccess
 from totara_bridge.oracle.check import check
 from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.orchestration.stored import stored
 
 
 class _Fields(BaseModel):
@@ -61,7 +62,7 @@ class OracleHook(HttpHook):
         return True, found if is_active else f"{found} It is not active, so its destination's tasks stop."
 
     def _from_fields(self, name: str) -> tuple[OracleAccess, bool]:
-        connection = self.get_connection(self.oracle_conn_id)
+        connection = stored(self.oracle_conn_id)
         given = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
         try:
             fields = _Fields.model_validate(given)

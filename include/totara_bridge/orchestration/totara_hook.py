@@ -5,6 +5,7 @@ from typing import Any
 from airflow.providers.http.hooks.http import HttpHook
 
 from totara_bridge.errors import BridgeError
+from totara_bridge.orchestration.stored import stored
 from totara_bridge.totara.check import check
 from totara_bridge.totara.connection import TotaraConnection
 
@@ -43,7 +44,7 @@ class TotaraHook(HttpHook):
         return True, found
 
     def _from_fields(self, name: str) -> TotaraConnection:
-        fields = self.get_connection(self.totara_conn_id)
+        fields = stored(self.totara_conn_id)
         return TotaraConnection.from_fields(
             name, server_url=fields.host or "", api_token=fields.password or "", extra=fields.extra_dejson
         )

@@ -75,7 +75,7 @@ def set_baseline(transaction: Transaction, *, destination: str, site: str, now: 
 def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None:
     """Count what the merge of this transaction found new as past where it was completed before that time.
 
-    For a read that shows more of Totara than the last one did. Instances of one merge are numbered by their dates.
+    For a read that shows more of Totara than the last one did, merged with its instances numbered by their dates.
 
     :param before: Unix seconds.
     """

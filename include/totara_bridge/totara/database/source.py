@@ -21,6 +21,7 @@ from totara_bridge.totara.database.statements import Changes, Statement, Stateme
 from totara_bridge.totara.source import Window
 
 _ROWS_AT_ONCE = 2_000
+_BYTES_AT_ONCE = 1 << 17
 
 
 class DatabaseSource:
@@ -141,8 +142,14 @@ class DatabaseSnapshot:
         driver = cast("psycopg.Connection[tuple[object, ...]]", self._database.connection.driver_connection)
         try:
             with driver.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT".encode()) as copy:
-                while data := copy.read():
-                    yield bytes(data)
+                lines, size = [], 0
+                for line in copy:
+                    lines.append(bytes(line))
+                    size += len(line)
+                    if size > _BYTES_AT_ONCE:
+                        yield b"".join(lines)
+                        lines, size = [], 0
+                yield b"".join(lines)
         except psycopg.Error as error:
             raise explain(DBAPIError("COPY", None, error), self._url) from error
 
