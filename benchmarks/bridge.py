@@ -4,6 +4,7 @@ import time as clock
 from datetime import UTC, datetime, time, timedelta
 
 from benchmarks.server import Server
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import Extracted, ExtractPlan, extract_site
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.totara.connection import TotaraConnection
@@ -19,7 +20,7 @@ def extract(server: Server, *, totara: str, staging: str, full_compare: bool) ->
     plan = ExtractPlan(
         site=SITE,
         connection="totara_sandbox",
-        destinations=[DESTINATION],
+        destinations=[Wants(DESTINATION)],
         overlap=timedelta(minutes=10),
         full_compare_at=time(2, 30),
         force_full_compare=full_compare,

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
 from totara_bridge.backfill import Backfilled, backfill
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import Extracted, ExtractPlan, extract_site
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.sender import Sender
@@ -36,7 +37,7 @@ class Bridge:
         self.plan = ExtractPlan(
             site=SITE,
             connection="totara_sandbox",
-            destinations=[DESTINATION],
+            destinations=[Wants(DESTINATION)],
             overlap=timedelta(minutes=10),
             full_compare_at=time(2, 30),
         )

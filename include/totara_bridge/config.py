@@ -62,6 +62,8 @@ class Destination(_Section):
     connection: str  #: Airflow Connection of type Oracle (completions)
     sites: tuple[SiteCode, ...] | None = None  #: route: completions of these sites; none: of all
     template: Literal["default"] = "default"
+    corrections: bool = False  #: wants to know when a completion that it has was edited
+    withdrawals: bool = False  #: wants to know when a completion that it has was lost in Totara
     drain_tasks: Annotated[int, Field(ge=1, le=16)] = 1
     queue: str | None = None
     executor: str | None = None

@@ -97,11 +97,16 @@ def test_reading_the_provider_imports_nothing_heavy() -> None:
 
 def test_the_form_calls_the_standard_fields_what_they_are() -> None:
     behaviours = ProvidersManager().field_behaviours
-    assert behaviours["totara"]["relabeling"] == {"host": "Server URL", "password": "API token", "port": "Port (enter 0)"}
+    assert behaviours["totara"]["relabeling"] == {
+        "host": "Server URL",
+        "password": "API token",
+        "port": "Port (enter 0)",
+    }
     assert behaviours["oracle_completions"]["relabeling"] == {
         "host": "Base URL",
         "login": "Client ID",
         "password": "Client secret",
+        "port": "Port (enter 0)",
     }
 
 

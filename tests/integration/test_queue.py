@@ -141,7 +141,8 @@ def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
         past = deliverable.past(transaction, PAST, after=0, slice_size=10)
         assert [row.instance_id for row in past] == [instances[2]]
         assert deliverable.count_past(transaction, PAST) == PastCount(lacking=1, delivered=2, queued=0, withheld=0)
-        assert deliverable.count_reported(transaction) == 2
+        amended = deliverable.amended(transaction, destination=DESTINATION, change="revised", slice_size=1)
+        assert [row.instance_id for rows in amended for row in rows] == delivered
 
 
 def test_what_is_delivered_to_one_destination_is_lacking_at_another(items: Items) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy, SiteReplaced
 from totara_bridge.extract import enqueue, full_compare, incremental
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.staging import completion, deliverable, incoming, instance, queue, scope, site
 from totara_bridge.staging.completion import CompletionChanges
 from totara_bridge.staging.engine import Transaction, bulk_transaction
@@ -40,7 +41,9 @@ class Extracted:
     queued: int
     replaced: int  #: items that were not posted yet and got a later revision's payload
     cancelled: int  #: items that were not posted yet and whose completion Totara lost
-    reported: int  #: revisions and losses of what a destination may already have
+    corrections: int  #: items that tell a destination of a revision
+    withdrawals: int  #: items that tell a destination of a loss
+    reported: int  #: revisions and losses that a destination has, or may have, and does not want to know of
 
     @property
     def changed(self) -> bool:
@@ -58,6 +61,8 @@ class Extracted:
             "queued": self.queued,
             "replaced": self.replaced,
             "cancelled": self.cancelled,
+            "corrections": self.corrections,
+            "withdrawals": self.withdrawals,
             "reported": self.reported,
         }
 
@@ -68,7 +73,7 @@ class ExtractPlan:
 
     site: str
     connection: str  #: the Airflow Connection's name, for the books and for sentences
-    destinations: Sequence[str]  #: those whose route takes the site
+    destinations: Sequence[Wants]  #: those whose route takes the site
     overlap: timedelta
     full_compare_at: time  #: UTC; the first run after it compares everything
     force_full_compare: bool = False
@@ -171,9 +176,9 @@ def _stage(
     if read.whole_site and not plan.confirm_deletions:
         _refuse_mass_deletion(plan, "instances of completions", instances.lost, alive)
     baseline = tuple(
-        each
+        each.destination
         for each in plan.destinations
-        if deliverable.set_baseline(transaction, destination=each, site=plan.site, now=now)
+        if deliverable.set_baseline(transaction, destination=each.destination, site=plan.site, now=now)
     )
     if before is not None and widened:
         deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
@@ -190,7 +195,9 @@ def _stage(
         queued=outcome.queued,
         replaced=outcome.replaced,
         cancelled=cancelled,
-        reported=deliverable.count_reported(transaction),
+        corrections=outcome.corrections,
+        withdrawals=outcome.withdrawals,
+        reported=outcome.reported,
     )
 
 

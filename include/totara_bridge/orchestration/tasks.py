@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from totara_bridge import backfill, extract, push
 from totara_bridge.config import BridgeConfig, Site, read_config
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import ExtractPlan
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
@@ -41,7 +42,9 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
         plan = ExtractPlan(
             site=code,
             connection=site.connection,
-            destinations=[each.code for each in config.destinations if each.wants(code)],
+            destinations=[
+                Wants(each.code, each.corrections, each.withdrawals) for each in config.destinations if each.wants(code)
+            ],
             overlap=config.extract.overlap,
             full_compare_at=config.extract.full_compare,
             force_full_compare=params["full_compare"],

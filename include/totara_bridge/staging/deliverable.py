@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, TextClause, text
 
@@ -32,6 +32,10 @@ _QUEUED = """
               -- cancelled, or what was posted, does not
               AND (q.state <> 'cancelled' OR q.revision = i.revision
                    OR q.cancelled_by <> 'extract' OR q.first_posted_at IS NOT NULL))
+"""
+_POSTED = """
+    EXISTS (SELECT FROM bridge.export_queue q
+            WHERE q.destination = :destination AND q.instance_id = i.id AND q.first_posted_at IS NOT NULL)
 """
 _LACKING = f"i.ended_at IS NULL AND NOT i.after_deletion AND NOT {_DELIVERED} AND NOT {_QUEUED}"
 
@@ -128,24 +132,19 @@ def revised(transaction: Transaction, *, destination: str, slice_size: int) -> I
     yield from _slices(transaction, statement, {"destination": destination, "slice_size": slice_size})
 
 
-def count_reported(transaction: Transaction) -> int:
-    """How many instances the merge of this transaction revised or lost that some destination may already have."""
-    return int(
-        transaction.execute(
-            text(
-                """
-                SELECT count(DISTINCT t.id) FROM touched_instance t
-                WHERE t.change IN ('revised', 'lost')
-                  AND (EXISTS (SELECT FROM bridge.delivery d
-                               WHERE d.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
-                                 AND d.instance_id = t.id)
-                       OR EXISTS (SELECT FROM bridge.export_queue q
-                                  WHERE q.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
-                                    AND q.instance_id = t.id AND q.first_posted_at IS NOT NULL))
-                """
-            )
-        ).scalar_one()
+def amended(
+    transaction: Transaction, *, destination: str, change: Literal["revised", "lost"], slice_size: int
+) -> Iterator[Sequence[Row[Any]]]:
+    """Instances that the merge of this transaction revised or lost and that the destination has, or may have."""
+    statement = text(
+        f"""
+        SELECT {_FIELDS} FROM {_JOINS}
+        WHERE i.id IN (SELECT id FROM touched_instance WHERE change = '{change}') AND i.id > :after
+          AND ({_DELIVERED} OR {_POSTED})
+        ORDER BY i.id LIMIT :slice_size
+        """
     )
+    yield from _slices(transaction, statement, {"destination": destination, "slice_size": slice_size})
 
 
 def past(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
