@@ -165,11 +165,14 @@ def _stage(
     set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
     scope.note_left_out(transaction, site=plan.site)
     completion.begin_merge(transaction)
+    missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
     if read.whole_site and not plan.confirm_deletions:
-        _refuse_mass_deletion(plan, "completions", *completion.missing(transaction, site=plan.site))
+        _refuse_mass_deletion(plan, "completions", missing, staged)
     completion.merge_learners(transaction, site=plan.site, now=now)
     completion.merge_courses(transaction, site=plan.site, now=now)
-    completions = completion.merge(transaction, site=plan.site, whole_site=read.whole_site, now=now)
+    completions = completion.merge(transaction, site=plan.site, now=now)
+    if missing:
+        completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=now)
     alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
     widened = before is not None and before.query != read.watermark.query
     instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
@@ -189,7 +192,7 @@ def _stage(
         full_compare=read.whole_site,
         read=read.completions,
         set_aside=set_aside,
-        completions=completions,
+        completions=replace(completions, deleted=missing),
         instances=instances,
         baseline=baseline,
         queued=outcome.queued,

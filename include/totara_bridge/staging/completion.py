@@ -37,17 +37,13 @@ def merge_courses(transaction: Transaction, *, site: str, now: datetime) -> int:
     return transaction.execute(_MERGE_COURSES, {"site": site, "now": now}).rowcount
 
 
-def missing(transaction: Transaction, *, site: str) -> tuple[int, int]:
-    """How many staged completions the whole Totara has no more, and how many are staged."""
+def missing(transaction: Transaction, *, site: str, whole_site: bool) -> tuple[int, int]:
+    """How many of the staged completions that were read again Totara has no more, and how many there are."""
     row = transaction.execute(
         text(
             f"""
-            SELECT count(*) FILTER (WHERE NOT EXISTS (
-                       SELECT FROM incoming_completion i
-                       WHERE i.user_id = c.user_id AND i.course_id = c.course_id)),
-                   count(*)
-            FROM bridge.completion c
-            WHERE c.site = :site AND c.deleted_at IS NULL AND {scope.condition("c", whole_site=True)}
+            SELECT count(*) FILTER (WHERE NOT {_READ}), count(*) FROM bridge.completion c
+            WHERE c.site = :site AND c.deleted_at IS NULL AND {scope.condition("c", whole_site=whole_site)}
             """
         ),
         {"site": site},
@@ -55,24 +51,30 @@ def missing(transaction: Transaction, *, site: str) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def merge(transaction: Transaction, *, site: str, whole_site: bool, now: datetime) -> CompletionChanges:
-    """Write what was created, changed and deleted; each gets the next ``change_seq``."""
-    written = transaction.execute(_MERGE_COMPLETIONS, {"site": site, "now": now}).one()
-    in_scope = scope.condition("c", whole_site=whole_site)
-    deleted = transaction.execute(
+def delete_missing(transaction: Transaction, *, site: str, whole_site: bool, now: datetime) -> None:
+    """Mark deleted what Totara has no more; each gets the next ``change_seq``."""
+    transaction.execute(
         text(
             f"""
             UPDATE bridge.completion c
             SET deleted_at = :now, changed_at = :now, change_seq = nextval('bridge.change_seq')
-            WHERE c.site = :site AND c.deleted_at IS NULL AND {in_scope}
-              AND NOT EXISTS (SELECT FROM incoming_completion i
-                              WHERE i.user_id = c.user_id AND i.course_id = c.course_id)
+            WHERE c.site = :site AND c.deleted_at IS NULL AND {scope.condition("c", whole_site=whole_site)}
+              AND NOT {_READ}
             """
         ),
         {"site": site, "now": now},
-    ).rowcount
-    return CompletionChanges(created=written.created, changed=written.changed, deleted=deleted)
+    )
 
+
+def merge(transaction: Transaction, *, site: str, now: datetime) -> CompletionChanges:
+    """Write what was created and changed; each gets the next ``change_seq``."""
+    written = transaction.execute(_MERGE_COMPLETIONS, {"site": site, "now": now}).one()
+    return CompletionChanges(created=written.created, changed=written.changed, deleted=0)
+
+
+_READ = """
+    EXISTS (SELECT FROM incoming_completion i WHERE i.user_id = c.user_id AND i.course_id = c.course_id)
+"""
 
 _MERGE_LEARNERS = text(
     """

@@ -142,9 +142,10 @@ class DatabaseSnapshot:
         driver = cast("psycopg.Connection[tuple[object, ...]]", self._database.connection.driver_connection)
         try:
             with driver.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT".encode()) as copy:
-                lines, size = [], 0
+                lines: list[bytes | bytearray | memoryview] = []
+                size = 0
                 for line in copy:
-                    lines.append(bytes(line))
+                    lines.append(line)
                     size += len(line)
                     if size > _BYTES_AT_ONCE:
                         yield b"".join(lines)
