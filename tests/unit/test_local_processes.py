@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def test_what_runs_is_found_after_its_data_folder_was_deleted(
     process = start("one", f"import sys; {_SLEEPS}")
     shutil.rmtree(home.root)
     assert processes.stop(home) == 1
-    assert not psutil.pid_exists(process.pid)
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_process_that_has_the_id_of_one_of_ours_now_is_left_alone(home: Home) -> None:
@@ -115,7 +116,7 @@ def test_a_process_that_does_not_listen_is_killed(
     wait_until(lambda: "deaf" in (home.logs / "one.log").read_text())
     assert processes.stop(home) == 1
     assert not processes.alive(home, "one")
-    assert not psutil.pid_exists(process.pid)
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_failed_program_is_quoted(home: Home, start: Callable[[str, str], subprocess.Popen[bytes]]) -> None:
