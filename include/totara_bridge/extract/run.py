@@ -195,12 +195,8 @@ def _stage(
         completions=replace(completions, deleted=missing),
         instances=instances,
         baseline=baseline,
-        queued=outcome.queued,
-        replaced=outcome.replaced,
         cancelled=cancelled,
-        corrections=outcome.corrections,
-        withdrawals=outcome.withdrawals,
-        reported=outcome.reported,
+        **vars(outcome),
     )
 
 

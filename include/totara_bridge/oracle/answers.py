@@ -19,7 +19,6 @@ from totara_bridge.oracle.verdict import Outcome, Reading, Verdict, same_for_all
 from totara_bridge.oracle.words import Words, shorten, words_in, words_of
 
 _DAY = 86_400.0
-
 _REQUEST_ID = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid")
 
 
@@ -134,8 +133,7 @@ def _too_large(answer: _Answer) -> Reading:
 
 def _unauthorized(answer: _Answer) -> Reading:
     released = same_for_all(answer.keys, Verdict(Outcome.RELEASED, error_class="unauthorized"))
-    words = str(answer.words) or None
-    return Reading(verdicts=released, outcome="unauthorized", wants_new_token=True, words=words)
+    return Reading(verdicts=released, outcome="unauthorized", wants_new_token=True, words=str(answer.words) or None)
 
 
 def _in_flight(answer: _Answer) -> Reading:

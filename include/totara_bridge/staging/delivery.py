@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from totara_bridge.staging.engine import Transaction
 
@@ -67,7 +67,24 @@ def _settle(
     state: str,
     verb: str,
 ) -> int:
-    statement = text(
+    return transaction.execute(
+        _settle_as(state, verb),
+        {
+            "ids": [each.item_id for each in failures],
+            "attempts": [each.attempts for each in failures],
+            "next": [each.next_attempt_at for each in failures],
+            "classes": [each.error_class for each in failures],
+            "codes": [each.error_code for each in failures],
+            "words": [each.error_words for each in failures],
+            "token": token,
+            "log_id": log_id,
+            "now": now,
+        },
+    ).rowcount
+
+
+def _settle_as(state: str, verb: str) -> TextClause:
+    return text(
         f"""
         WITH failed AS (
             UPDATE bridge.export_queue q
@@ -86,20 +103,6 @@ def _settle(
         SELECT id, :now, '{verb}', 'push', error_words FROM failed
         """
     )
-    return transaction.execute(
-        statement,
-        {
-            "ids": [each.item_id for each in failures],
-            "attempts": [each.attempts for each in failures],
-            "next": [each.next_attempt_at for each in failures],
-            "classes": [each.error_class for each in failures],
-            "codes": [each.error_code for each in failures],
-            "words": [each.error_words for each in failures],
-            "token": token,
-            "log_id": log_id,
-            "now": now,
-        },
-    ).rowcount
 
 
 _ACKNOWLEDGE = text(
