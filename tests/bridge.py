@@ -27,6 +27,13 @@ DESTINATION = "oracle"
 SETTINGS = Settings(retry_longest=timedelta(hours=1))
 
 
+def access_to(oracle: SandboxOracle, **changes: Any) -> OracleAccess:
+    """How the sandbox Oracle is used, but for the changes."""
+    usual = {"client_id": oracle.client_id, "client_secret": oracle.client_secret}
+    addresses = {"base_url": oracle.url, "token_url": oracle.token_url}
+    return OracleAccess(**addresses | usual | changes)
+
+
 class Bridge:
     """One site, one destination; time passes only when `later` is called."""
 
@@ -76,13 +83,7 @@ class Bridge:
         stop: threading.Event | None = None,
     ) -> Drained:
         """Drain the queue to this Oracle."""
-        to = OracleAccess(
-            base_url=oracle.url,
-            token_url=oracle.token_url,
-            client_id=oracle.client_id,
-            client_secret=oracle.client_secret,
-            timeout=timeout,
-        )
+        to = access_to(oracle, timeout=timeout)
         tokens = TokenHolder(to)
         plan = DrainPlan(DESTINATION, settings, timedelta(seconds=timeout), time_box=timedelta(minutes=5))
         return drain(

@@ -1,15 +1,15 @@
 """What comes between: an archive before an edit was read, a restored Totara, an extract in the middle of a backfill."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from tests.bridge import DESTINATION, Bridge
 from totara_bridge.errors import DeletionsUnconfirmed
@@ -48,6 +48,15 @@ def queued(bridge: Bridge) -> Pair:
     bridge.totara.complete(*pair)
     assert bridge.extract().queued == 1
     return pair
+
+
+def claim(bridge: Bridge, token: UUID) -> Sequence[Row[Any]]:
+    """A drain has taken what is due, for a minute."""
+    until = bridge.now + timedelta(minutes=1)
+    with bridge.staging.begin() as transaction:
+        return lease.claim(
+            transaction, destination=DESTINATION, token=token, limit=10, now=bridge.now, lease_until=until
+        )
 
 
 def totara(bridge: Bridge, statement: str, **values: Any) -> list[dict[str, Any]]:
@@ -201,15 +210,7 @@ def test_a_backfill_waits_for_a_merge_that_runs(
 @pytest.mark.parametrize("what", ["edit", "delete"])
 def test_changed_while_on_its_way_it_is_reported_even_if_it_was_not_posted(extracted: Bridge, what: str) -> None:
     pair, token = queued(extracted), uuid4()
-    with extracted.staging.begin() as transaction:
-        items = lease.claim(
-            transaction,
-            destination=DESTINATION,
-            token=token,
-            limit=10,
-            now=extracted.now,
-            lease_until=extracted.now + timedelta(minutes=1),
-        )
+    items = claim(extracted, token)
     if what == "edit":
         extracted.totara.edit_date(*pair, at=MOVED)
     else:
@@ -284,15 +285,7 @@ def test_what_a_person_cancelled_stays_so_after_an_edit(extracted: Bridge) -> No
 
 def test_a_late_positive_answer_never_clashes(extracted: Bridge) -> None:
     pair, token = queued(extracted), uuid4()
-    with extracted.staging.begin() as transaction:
-        [item] = lease.claim(
-            transaction,
-            destination=DESTINATION,
-            token=token,
-            limit=1,
-            now=extracted.now,
-            lease_until=extracted.now + timedelta(minutes=1),
-        )
+    [item] = claim(extracted, token)
     extracted.later(minutes=2)
     with extracted.staging.begin() as transaction:
         lease.release_expired(transaction, destination=DESTINATION, now=extracted.now)

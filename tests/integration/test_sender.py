@@ -12,25 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.bridge import access_to
 from totara_bridge.completion import Status
 from totara_bridge.oracle import payload
-from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Outcome, Reading
 from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
-
-
-@pytest.fixture
-def oracle() -> Iterator[SandboxOracle]:
-    with SandboxOracle() as running:
-        yield running
-
-
-def access_to(oracle: SandboxOracle, **changes: Any) -> OracleAccess:
-    usual = {"client_id": oracle.client_id, "client_secret": oracle.client_secret}
-    addresses = {"base_url": oracle.url, "token_url": oracle.token_url}
-    return OracleAccess(**addresses | usual | changes)
 
 
 @contextmanager

@@ -2,31 +2,19 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from tests.bridge import access_to
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
 
 SCOPE = "urn:opc:resource:consumer::all"
 TOKEN = {"endpoint": "token"}
-
-
-@pytest.fixture
-def oracle() -> Iterator[SandboxOracle]:
-    with SandboxOracle() as running:
-        yield running
-
-
-def access_to(oracle: SandboxOracle, **changes: Any) -> OracleAccess:
-    usual = {"client_id": oracle.client_id, "client_secret": oracle.client_secret}
-    addresses = {"base_url": oracle.url, "token_url": oracle.token_url}
-    return OracleAccess(**addresses | usual | changes)
 
 
 class Clock:
