@@ -159,7 +159,7 @@ def test_a_late_answer_moves_nothing_else(items: Items, state: State) -> None:
     [item] = items.queued()
     lost = items.claim()
     expire(items)
-    reason = "held_for = 'no course'" if state is State.HELD else "sent_at = queued_at"
+    reason = "held_for = 'no course', held_at = queued_at" if state is State.HELD else "sent_at = queued_at"
     items.sql(f"UPDATE bridge.export_queue SET state = '{state}', {reason}")
     before = items.row(item)
     assert items.acknowledge(lost) == 0

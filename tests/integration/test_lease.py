@@ -39,7 +39,7 @@ def put(items: Items, item: int, state: State) -> None:
         State.SENT: "sent_at = now()",
         State.FAILED: "error_class = 'x'",
         State.DEAD: "error_class = 'x'",
-        State.HELD: "held_for = 'x'",
+        State.HELD: "held_for = 'x', held_at = queued_at",
         State.CANCELLED: "cancelled_by = 'x'",
     }
     more = f", {needs[state]}" if state in needs else ""

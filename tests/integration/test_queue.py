@@ -212,7 +212,10 @@ def test_a_payload_that_was_posted_never_changes(items: Items, became: str) -> N
 
 def test_what_was_never_posted_is_cancelled_with_its_reason(items: Items) -> None:
     ours, held, other = items.queued(3)
-    items.sql("UPDATE bridge.export_queue SET state = 'held', held_for = 'no course' WHERE id = :item", item=held)
+    items.sql(
+        "UPDATE bridge.export_queue SET state = 'held', held_for = 'no course', held_at = queued_at WHERE id = :item",
+        item=held,
+    )
     lost = items.column("instance_id", [ours, held])
     assert cancel(items, lost) == 2
     assert items.column("state", [ours, held, other]) == ["cancelled", "cancelled", "queued"]

@@ -18,8 +18,11 @@ from totara_bridge.staging.schema.delivered import (
     ExportLogRow,
     ItemEventRow,
     ItemRow,
+    KeptBodyRow,
+    MappingRow,
+    PayloadTemplateRow,
 )
-from totara_bridge.staging.schema.extracted import InstanceRow
+from totara_bridge.staging.schema.extracted import AudienceMemberRow, InstanceRow
 
 GUARDED: tuple[type[Table], ...] = (
     InstanceRow,
@@ -30,6 +33,10 @@ GUARDED: tuple[type[Table], ...] = (
     DestinationStateRow,
     ExportLogRow,
     BaselineRow,
+    KeptBodyRow,
+    PayloadTemplateRow,
+    MappingRow,
+    AudienceMemberRow,
 )
 
 
@@ -72,8 +79,10 @@ BREAKS = [
     ("export_queue_dated_when_sent_check", _update("sent_at = now()")),
     ("export_queue_error_when_failed_check", _update("state = 'failed'")),
     ("export_queue_error_when_failed_check", _update("state = 'dead'")),
-    ("export_queue_reason_when_held_check", _update("state = 'held'")),
+    ("export_queue_reason_when_held_check", _update("state = 'held', held_at = now()")),
     ("export_queue_reason_when_held_check", _update("held_for = 'no course'")),
+    ("export_queue_dated_when_held_check", _update("state = 'held', held_for = 'no course'")),
+    ("export_queue_dated_when_held_check", _update("held_at = now()")),
     ("export_queue_who_when_cancelled_check", _update("state = 'cancelled'")),
     ("export_queue_who_when_cancelled_check", _update("cancelled_by = 'ann'")),
     ("export_queue_counts_check", _update("attempts = -1")),
@@ -103,6 +112,16 @@ BREAKS = [
     ("destination_state_pk", _again("destination_state")),
     ("export_log_pk", _again("export_log", id="id")),
     ("baseline_pk", _again("baseline")),
+    ("kept_body_pk", _again("kept_body")),
+    (
+        "kept_body_export_log_id_fk",
+        "INSERT INTO bridge.kept_body (export_log_id, destination, at, request) VALUES (-1, 'oracle', now(), '{}')",
+    ),
+    ("payload_template_pk", _again("payload_template")),
+    ("mapping_pk", _again("mapping")),
+    ("mapping_kind_check", _again("mapping", kind="'site'")),
+    ("mapping_number_check", _again("mapping", totara_id="9", number="''")),
+    ("audience_member_pk", _again("audience_member")),
     ("completion_instance_status_check", _instance("status = 'in_progress'")),
     ("completion_instance_record_key_check", _instance("record_key = 'OL' || repeat('A', 26)")),
     ("completion_instance_record_key_check", _instance(f"record_key = {_KEY.format(25)}")),
@@ -133,6 +152,13 @@ def filled(new_database: Callable[[str], str]) -> str:
         "INSERT INTO bridge.destination_state (destination, changed_at) VALUES ('oracle', now())",
         "INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, outcome) "
         "VALUES (gen_random_uuid(), 'oracle', now(), 1, 1, 'sent')",
+        "INSERT INTO bridge.kept_body (export_log_id, destination, at, request) "
+        "SELECT id, 'oracle', now(), '{}' FROM bridge.export_log",
+        "INSERT INTO bridge.payload_template (name, version, definition, first_used_at) "
+        "VALUES ('default', 1, '{}', now())",
+        "INSERT INTO bridge.mapping (destination, kind, site, totara_id, number, changed_at, changed_by) "
+        "VALUES ('oracle', 'learner', 'sbx', 1, 'E1', now(), 'ann')",
+        "INSERT INTO bridge.audience_member (site, user_id, audience) VALUES ('sbx', 1, 'staff')",
         "INSERT INTO bridge.baseline (destination, site, instance_id, created_at) VALUES ('oracle', 'sbx', 0, now())",
     ):
         items.sql(statement)

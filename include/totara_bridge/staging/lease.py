@@ -102,7 +102,7 @@ def _due(lane: Lane, limit: str, *, but: Sequence[str] = ()) -> str:
     return f"""
         SELECT q.id FROM bridge.export_queue q
         WHERE q.destination = :destination AND q.lane = '{lane}' AND q.state IN ('queued', 'failed')
-          AND q.next_attempt_at <= :now AND (SELECT awake FROM destination){others}
+          AND q.shadowed_at IS NULL AND q.next_attempt_at <= :now AND (SELECT awake FROM destination){others}
           AND (q.kind = 'completion' OR NOT EXISTS (
                   SELECT FROM bridge.export_queue earlier
                   WHERE earlier.destination = q.destination AND earlier.instance_id = q.instance_id

@@ -64,7 +64,7 @@ def cancel_lost(transaction: Transaction, *, now: datetime) -> int:
             """
             WITH cancelled AS (
                 UPDATE bridge.export_queue q
-                SET state = 'cancelled', cancelled_by = 'extract', held_for = NULL
+                SET state = 'cancelled', cancelled_by = 'extract', held_for = NULL, held_at = NULL
                 WHERE q.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
                   AND q.first_posted_at IS NULL AND q.state IN ('queued', 'failed', 'dead', 'held')
                   AND q.instance_id IN (SELECT t.id FROM touched_instance t WHERE t.change = 'lost')

@@ -9,8 +9,12 @@ from totara_bridge.staging.schema.delivered import (
     ExportLogRow,
     ItemEventRow,
     ItemRow,
+    KeptBodyRow,
+    MappingRow,
+    PayloadTemplateRow,
 )
 from totara_bridge.staging.schema.extracted import (
+    AudienceMemberRow,
     CompletionRow,
     CourseRow,
     InstanceRow,
@@ -23,6 +27,7 @@ from totara_bridge.staging.schema.table import SCHEMA, Table
 
 __all__ = [
     "SCHEMA",
+    "AudienceMemberRow",
     "BaselineRow",
     "CompletionRow",
     "CourseRow",
@@ -33,7 +38,10 @@ __all__ = [
     "InstanceRow",
     "ItemEventRow",
     "ItemRow",
+    "KeptBodyRow",
     "LearnerRow",
+    "MappingRow",
+    "PayloadTemplateRow",
     "SetAsideRow",
     "SettingRow",
     "SiteRow",

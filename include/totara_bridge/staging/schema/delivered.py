@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from totara_bridge.staging.schema.table import Id, Table, one_of
@@ -30,8 +32,10 @@ class ItemRow(Table):
             "lane",
             "next_attempt_at",
             "id",
-            postgresql_where=text("state IN ('queued', 'failed')"),
+            postgresql_where=text("state IN ('queued', 'failed') AND shadowed_at IS NULL"),
         ),
+        Index("export_queue_shadowed_ix", "destination", postgresql_where=text("shadowed_at IS NOT NULL")),
+        Index("export_queue_held_ix", "destination", "id", postgresql_where=text("state = 'held'")),
         Index(
             "export_queue_lease_ix",
             "destination",
@@ -49,6 +53,7 @@ class ItemRow(Table):
         CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", "dated_when_sent"),
         CheckConstraint("state NOT IN ('failed', 'dead') OR error_class IS NOT NULL", "error_when_failed"),
         CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", "reason_when_held"),
+        CheckConstraint("(state = 'held') = (held_at IS NOT NULL)", "dated_when_held"),
         CheckConstraint("(state = 'cancelled') = (cancelled_by IS NOT NULL)", "who_when_cancelled"),
         CheckConstraint("attempts >= 0 AND failures >= 0", "counts"),
         {"postgresql_with": {"fillfactor": "80"}},
@@ -70,16 +75,19 @@ class ItemRow(Table):
     claimed_at: Mapped[datetime | None]
     lease_until: Mapped[datetime | None]
     payload: Mapped[str]  #: the exact text that is sent; no more changed once it was posted
+    template: Mapped[str] = mapped_column(server_default="default/1")  #: name/version that the payload was made with
     error_class: Mapped[str | None]
     error_code: Mapped[str | None]
     error_words: Mapped[str | None]
-    held_for: Mapped[str | None]
+    held_for: Mapped[str | None]  #: what the template needs and the item has not: its names, with commas
+    held_at: Mapped[datetime | None]  #: when that was last looked at
     cancelled_by: Mapped[str | None]  #: a person; ``extract`` where Totara lost the completion
     reference: Mapped[str | None]  #: what the destination calls it
     export_log_id: Mapped[int | None]  #: the last request that carried it
     staged_at: Mapped[datetime]  #: when the bridge first saw the instance: delay counts from here
     queued_at: Mapped[datetime]
     first_posted_at: Mapped[datetime | None]
+    shadowed_at: Mapped[datetime | None]  #: a drain in shadow mode has shown what it would have sent
     sent_at: Mapped[datetime | None]
 
 
@@ -94,6 +102,7 @@ class ItemEventRow(Table):
     verb: Mapped[str]
     actor: Mapped[str]
     words: Mapped[str | None]
+    export_log_id: Mapped[int | None]  #: the request that it is about
 
 
 class DeliveryRow(Table):
@@ -130,6 +139,8 @@ class DestinationStateRow(Table):
     not_before: Mapped[datetime | None]  #: it asked to be left alone until then
     breaker_open_until: Mapped[datetime | None]  #: it failed repeatedly: nothing is claimed until then
     rate: Mapped[Decimal | None]  #: requests per second it takes; none: as many as the settings allow
+    rate_lowered_at: Mapped[datetime | None]  #: when it last said that the rate was too high
+    next_request_at: Mapped[datetime | None]  #: while there is a rate: when the next request may begin
     reason: Mapped[str | None]
     changed_at: Mapped[datetime]
 
@@ -151,6 +162,19 @@ class ExportLogRow(Table):
     request_id: Mapped[str | None]  #: the destination's name for the request
 
 
+class KeptBodyRow(Table):
+    """What a request said and what was answered, without what names a learner; kept only where a setting says so."""
+
+    __tablename__ = "kept_body"
+    __table_args__ = (Index("kept_body_destination_at_ix", "destination", "at"),)
+
+    export_log_id: Mapped[int] = mapped_column(ForeignKey("export_log.id", ondelete="CASCADE"), primary_key=True)
+    destination: Mapped[str]
+    at: Mapped[datetime]
+    request: Mapped[str]
+    answer: Mapped[str | None]  #: none: there was none, or none was asked for
+
+
 class BaselineRow(Table):
     """Up to this instance a destination wants none of a site's past, until a backfill asks for it."""
 
@@ -160,3 +184,32 @@ class BaselineRow(Table):
     site: Mapped[str] = mapped_column(primary_key=True)
     instance_id: Mapped[int]
     created_at: Mapped[datetime]
+
+
+class PayloadTemplateRow(Table):
+    """A payload template as it was first used: the same version never means two things."""
+
+    __tablename__ = "payload_template"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    definition: Mapped[Any] = mapped_column(JSONB(none_as_null=False))
+    first_used_at: Mapped[datetime]
+
+
+class MappingRow(Table):
+    """What a destination calls a learner or a course of a site."""
+
+    __tablename__ = "mapping"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", ("learner", "course")), "kind"),
+        CheckConstraint("number <> ''", "number"),
+    )
+
+    destination: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(primary_key=True)
+    totara_id: Mapped[int] = mapped_column(primary_key=True)  #: of the user or course in Totara
+    number: Mapped[str]
+    changed_at: Mapped[datetime]
+    changed_by: Mapped[str]

@@ -52,8 +52,19 @@ class CourseRow(Table):
     short_name: Mapped[str]
     id_number: Mapped[str]
     full_name: Mapped[str]
+    category_path: Mapped[str] = mapped_column(server_default="")  #: ids from the top category to its own: ``/1/5``
     visible: Mapped[bool]
     changed_at: Mapped[datetime]
+
+
+class AudienceMemberRow(Table):
+    """A learner is in an audience; only audiences that a route names are read."""
+
+    __tablename__ = "audience_member"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    audience: Mapped[str] = mapped_column(primary_key=True)  #: its id number
 
 
 class CompletionRow(Table):
@@ -91,6 +102,7 @@ class InstanceRow(Table):
             "first_time_completed",
             "ordinal",
             name="completion_instance_minted_key",
+            postgresql_nulls_not_distinct=True,
         ),
         Index(
             "completion_instance_current_ix",
@@ -113,8 +125,8 @@ class InstanceRow(Table):
     row_id: Mapped[int | None]  #: Totara's completion row; none for what was archived when first seen
     history_id: Mapped[int | None]  #: Totara's history row, once archived
     status: Mapped[str]
-    time_completed: Mapped[datetime]
-    first_time_completed: Mapped[datetime]  #: as first seen; part of the record key
+    time_completed: Mapped[datetime | None]  #: none: completed, but Totara does not say when
+    first_time_completed: Mapped[datetime | None]  #: as first seen; part of the record key
     ordinal: Mapped[int] = mapped_column(SmallInteger)  #: tells apart instances of one pair and time
     revision: Mapped[int]
     record_key: Mapped[str] = mapped_column(unique=True)
