@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset migrate test lint format bench lock product development
+.PHONY: help up down reset ask migrate test lint format bench chaos lock product development
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ down: ## stop everything that `make up` started, keep the data
 
 reset: ## stop everything and delete the data
 	@if [ -x $(BIN)/python ]; then $(LOCAL) reset; else echo "Nothing was up."; fi
+
+ask: product ## ask the bridge that is up, such as: make ask WHAT="why --site sbx --learner 3 --course 5"
+	@$(LOCAL) ask $(WHAT)
 
 migrate: product ## bring the database of TOTARA_BRIDGE_DATABASE_URL to the revision of this code
 	@$(BIN)/python -m totara_bridge.staging.migrate
@@ -40,6 +43,9 @@ format: development ## put the code into its one style
 
 bench: development ## measure the speed against its yardsticks
 	@$(BIN)/python -m benchmarks
+
+chaos: development ## kill senders and break answers at random; SEED=, ROUNDS=, and ROUND= for one of them
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROUND),--round $(ROUND))
 
 lock: development ## write requirements.txt and requirements-dev.txt anew from their .in files
 	@$(LOCK) requirements.in -o requirements.txt

@@ -5,7 +5,7 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable
 
-from benchmarks import first_load, growth, report, server
+from benchmarks import first_load, growth, push_rate, queue_rate, report, server
 from benchmarks.report import Line
 from benchmarks.server import Server
 
@@ -19,6 +19,9 @@ def _benchmarks(completions: int) -> dict[str, Callable[[Server], Iterable[Line]
         "dlt": lambda running: first_load.against_dlt(running, completions),
         "memory": growth.memory,
         "incremental": growth.incremental,
+        "queue": queue_rate.against_pgqueuer,
+        "disturbed": queue_rate.disturbed,
+        "push": push_rate.push,
     }
 
 

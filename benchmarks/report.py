@@ -22,15 +22,17 @@ class Line:
     ratio: str
     spread: str
     target: str
-    reached: bool
+    reached: bool | None  #: none: it has no target
 
     def cells(self) -> tuple[str, ...]:
         """As printed."""
-        verdict = "reached" if self.reached else "MISSED"
+        verdict = {True: "reached", False: "MISSED", None: ""}[self.reached]
         return self.what, self.bridge, self.against, self.ratio, self.spread, self.target, verdict
 
 
-def speed(what: str, ours: Sequence[float], theirs: Sequence[float], *, peer: str, at_least: float) -> Line:
+def speed(
+    what: str, ours: Sequence[float], theirs: Sequence[float], *, peer: str, at_least: float | None = None
+) -> Line:
     """How many times as fast as a peer; seconds, in pairs that were measured next to each other."""
     ratio = statistics.median(theirs) / statistics.median(ours)
     pairs = sorted(their / our for our, their in zip(ours, theirs, strict=True))
@@ -40,8 +42,8 @@ def speed(what: str, ours: Sequence[float], theirs: Sequence[float], *, peer: st
         against=f"{peer}: {_seconds(theirs)}",
         ratio=f"{ratio:.2f} × as fast",
         spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
-        target=f"≥ {at_least}",
-        reached=ratio >= at_least,
+        target="" if at_least is None else f"≥ {at_least}",
+        reached=None if at_least is None else ratio >= at_least,
     )
 
 
@@ -57,6 +59,36 @@ def growth(what: str, large: Sequence[float], small: Sequence[float], *, at: str
         spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
         target=f"≤ {at_most}",
         reached=ratio <= at_most,
+    )
+
+
+def share(
+    what: str, ours: Sequence[float], reachable: Sequence[float], *, slower: str, at_least: float | None = None
+) -> Line:
+    """How much of what could be reached is reached; items per second, in pairs."""
+    pairs = sorted(reached / possible for reached, possible in zip(ours, reachable, strict=True))
+    ratio = statistics.median(pairs)
+    return Line(
+        what=what,
+        bridge=f"{statistics.median(ours):,.0f} items/s".replace(",", " "),
+        against=f"{slower} alone: {statistics.median(reachable):,.0f} items/s".replace(",", " "),
+        ratio=f"{ratio:.2f} of it",
+        spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
+        target="" if at_least is None else f"≥ {at_least}",
+        reached=None if at_least is None else ratio >= at_least,
+    )
+
+
+def cost(what: str, *, requests: int, cpu: float, items: int) -> Line:
+    """What a thousand items cost."""
+    return Line(
+        what=f"{what}, per 1 000 items",
+        bridge=f"{1000 * requests / items:.1f} requests, {1000 * cpu / items:.3f} s of processor",
+        against="",
+        ratio="",
+        spread="",
+        target="",
+        reached=None,
     )
 
 

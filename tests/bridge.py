@@ -1,6 +1,7 @@
 """The whole bridge as a test drives it: a sandbox Totara, staging, and sandbox Oracles, without Airflow."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -63,31 +64,55 @@ class Bridge:
         """Extract the site now, all of it."""
         return self.extract(force_full_compare=True, **changes)
 
-    def backfill(self, *, since: str = "1970-01-01", dry_run: bool = False) -> Backfilled:
+    def backfill(
+        self, *, since: str = "1970-01-01", dry_run: bool = False, destination: str = DESTINATION
+    ) -> Backfilled:
         """Queue the past."""
         return backfill(
             self.staging,
-            destination=DESTINATION,
+            wants=next(
+                (each for each in self.plan.destinations if each.destination == destination), Wants(destination)
+            ),
             sites=[SITE],
             since=datetime.fromisoformat(since).replace(tzinfo=UTC),
             dry_run=dry_run,
             now=self.now,
         )
 
+    def queue_new(self, count: int) -> None:
+        """Put the baseline behind, then let that many learners complete a course, and extract it."""
+        self.extract()
+        for pair in [self.totara.pair_with(status=25, nth=n) for n in range(count)]:
+            self.totara.complete(*pair)
+        assert self.extract().queued == count
+
     def push(
         self,
         oracle: SandboxOracle,
         *,
+        destination: str = DESTINATION,
         settings: Settings = SETTINGS,
         timeout: float = 30,
         stop: threading.Event | None = None,
+        gzip: bool = False,
+        clock: Callable[[], datetime] | None = None,
+        **access: Any,
     ) -> Drained:
-        """Drain the queue to this Oracle."""
-        to = access_to(oracle, timeout=timeout)
+        """Drain the queue to this Oracle.
+
+        :param clock: instead of the bridge's, which stands still.
+        :param access: how to use it, where that is not as usual.
+        """
+        to = access_to(oracle, timeout=timeout, **access)
         tokens = TokenHolder(to)
-        plan = DrainPlan(DESTINATION, settings, timedelta(seconds=timeout), time_box=timedelta(minutes=5))
+        template = next(each.template for each in self.plan.destinations if each.destination == destination)
+        plan = DrainPlan(destination, settings, timedelta(seconds=timeout), timedelta(minutes=5), template)
         return drain(
-            self.staging, lambda: Sender(to, tokens), plan, clock=lambda: self.now, stop=stop or threading.Event()
+            self.staging,
+            lambda: Sender(to, tokens, items=template.items, gzip=gzip),
+            plan,
+            clock=clock or (lambda: self.now),
+            stop=stop or threading.Event(),
         )
 
     def push_later(self, oracle: SandboxOracle) -> Drained:

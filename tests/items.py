@@ -73,7 +73,7 @@ class Items:
         instances = self.instances(count)
         items = [a_new_item(instance, staged_at=NOW - delay) for instance in instances]
         with self.staging.begin() as transaction:
-            assert queue.enqueue(transaction, items, destination=destination, lane=lane, now=now) == count
+            assert queue.enqueue(transaction, items, destination=destination, lane=lane, now=now).queued == count
         return self.of_instances(instances)
 
     def of_instances(self, instances: Sequence[int]) -> list[int]:
@@ -143,8 +143,16 @@ def items_in(database: str) -> Iterator[Items]:
 
 def a_new_item(instance: int, **changes: Any) -> NewItem:
     """What enqueue takes."""
-    values: dict[str, Any] = {"kind": Kind.COMPLETION, "revision": 1, "payload": "{}", "staged_at": NOW}
-    return NewItem(instance_id=instance, idempotency_key=f"key-{instance}", **values | changes)
+    values: dict[str, Any] = {
+        "kind": Kind.COMPLETION,
+        "revision": 1,
+        "idempotency_key": f"key-{instance}",
+        "payload": "{}",
+        "template": "default/1",
+        "held_for": None,
+        "staged_at": NOW,
+    }
+    return NewItem(instance_id=instance, **values | changes)
 
 
 def a_failure(item: int, **changes: Any) -> Failure:

@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from totara_bridge.extract import enqueue
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.staging import completion, deliverable
 from totara_bridge.staging import site as staged_site
 from totara_bridge.staging.deliverable import Past, PastCount
 from totara_bridge.staging.engine import Transaction, bulk_transaction
-from totara_bridge.staging.states import Lane
 
 log = logging.getLogger(__name__)
 
@@ -23,30 +23,32 @@ class Backfilled:
 
     found: PastCount
     queued: int
+    held: int  #: of what was lacking, cannot be sent yet
 
 
 def backfill(
-    engine: Engine, *, destination: str, sites: Sequence[str], since: datetime, dry_run: bool, now: datetime
+    engine: Engine, *, wants: Wants, sites: Sequence[str], since: datetime, dry_run: bool, now: datetime
 ) -> Backfilled:
-    """Queue, in the backfill lane, what was completed at or after ``since`` and the destination lacks.
+    """Queue, in the backfill lane, what was completed at or after ``since`` and the destination wants and lacks.
 
     Run again, it queues only what is still missing: what was delivered is known even when the queue was purged.
     """
-    asked = Past(destination=destination, sites=sites, since=since)
+    asked = Past(wants.destination, sites, since, wants.route)
     with bulk_transaction(engine) as transaction:
         if not dry_run:
             _begin(transaction, asked, now)
         found = deliverable.count_past(transaction, asked)
-    log.info("backfill of %s since %s: %s", destination, since.isoformat(), found)
-    queued = 0
+    log.info("backfill of %s since %s: %s", wants.destination, since.isoformat(), found)
+    queued = held = 0
     after: int | None = None if dry_run else 0
     while after is not None:
         with bulk_transaction(engine) as transaction:
             completion.begin_merge(transaction)  # no extract changes an instance between its reading and its queueing
             rows = deliverable.past(transaction, asked, after=after, slice_size=enqueue.SLICE)
-            queued += enqueue.put(transaction, rows, destination=destination, lane=Lane.BACKFILL, now=now)
+            put = enqueue.put_past(transaction, rows, wants, now=now)
+        queued, held = queued + put.queued, held + put.held
         after = rows[-1].instance_id if rows else None
-    return Backfilled(found=found, queued=queued)
+    return Backfilled(found=found, queued=queued, held=held)
 
 
 def _begin(transaction: Transaction, asked: Past, now: datetime) -> None:

@@ -55,10 +55,17 @@ LEARNER_COLUMNS = (
 COURSE_COLUMNS = (
     "course_id",
     "category_id",
+    "category_path",  #: ids from the top category to its own: ``/1/5``; empty where that cannot be known
     "short_name",
     "id_number",
     "full_name",
     "visible",  #: t or f
+)
+
+#: That a learner is in an audience.
+AUDIENCE_MEMBER_COLUMNS = (
+    "user_id",
+    "audience",  #: its id number
 )
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,10 +20,11 @@ from pydantic_settings import (
 )
 
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.route import Route, SiteCode
+from totara_bridge.template import DEFAULT, Template
 
 _BESIDE_THE_PACKAGE = Path(__file__).parents[2] / "bridge.toml"
 
-SiteCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}$")]
 DestinationCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
 
 
@@ -60,17 +62,18 @@ class Destination(_Section):
 
     code: DestinationCode  #: names its items for ever: never change it
     connection: str  #: Airflow Connection of type Oracle (completions)
-    sites: tuple[SiteCode, ...] | None = None  #: route: completions of these sites; none: of all
-    template: Literal["default"] = "default"
+    route: Route = Route()  #: which completions are sent; not given: all
+    template: str = DEFAULT.name  #: what its items look like
     corrections: bool = False  #: wants to know when a completion that it has was edited
     withdrawals: bool = False  #: wants to know when a completion that it has was lost in Totara
+    gzip: bool = False  #: its endpoint takes requests with Content-Encoding: gzip
     drain_tasks: Annotated[int, Field(ge=1, le=16)] = 1
     queue: str | None = None
     executor: str | None = None
 
     def wants(self, site: str) -> bool:
         """Whether completions of this site go to this destination."""
-        return self.sites is None or site in self.sites
+        return not self.route.sites or site in self.route.sites
 
 
 class BridgeConfig(BaseSettings):
@@ -84,6 +87,7 @@ class BridgeConfig(BaseSettings):
     push: Push = Push()
     sites: tuple[Site, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    templates: dict[str, Template] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -111,6 +115,28 @@ class BridgeConfig(BaseSettings):
         """
         return _named("destination", code, self.destinations)
 
+    def template(self, name: str) -> Template:
+        """The payload template with this name; ``default`` is built in.
+
+        :raises ConfigurationInvalid: there is none.
+        """
+        if name == DEFAULT.name:
+            return DEFAULT
+        if name not in self.templates:
+            raise ConfigurationInvalid(f"There is no template {name} in bridge.toml: correct the name.")
+        return self.templates[name]
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _named_by_their_tables(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        if DEFAULT.name in given:
+            raise ValueError(f"{DEFAULT.name} is built in and cannot be changed: give your template another name")
+        if any(isinstance(each, dict) and "name" in each for each in given.values()):
+            raise ValueError("a template is named by its table, as in [templates.fusion]: leave name out")
+        return {name: each | {"name": name} if isinstance(each, dict) else each for name, each in given.items()}
+
     @model_validator(mode="after")
     def _codes_are_unique_and_routes_known(self) -> "BridgeConfig":
         codes = [site.code for site in self.sites]
@@ -118,10 +144,15 @@ class BridgeConfig(BaseSettings):
             if twice := {code for code in found if found.count(code) > 1}:
                 raise ValueError(f"{kind} code {', '.join(sorted(twice))} is given twice")
         for destination in self.destinations:
-            if unknown := set(destination.sites or ()) - set(codes):
+            if unknown := set(destination.route.sites) - set(codes):
                 raise ValueError(
-                    f"destination {destination.code} names the site {', '.join(sorted(unknown))}, "
+                    f"the route of destination {destination.code} names the site {', '.join(sorted(unknown))}, "
                     "which [[sites]] does not have"
+                )
+            if destination.template not in {DEFAULT.name, *self.templates}:
+                raise ValueError(
+                    f"destination {destination.code} names the template {destination.template}, which [templates] "
+                    f"does not have: write [templates.{destination.template}], or leave it out for the default"
                 )
         return self
 
@@ -156,10 +187,7 @@ def read_config() -> BridgeConfig:
     try:
         return BridgeConfig()
     except ValidationError as error:
-        places = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'the whole'}: {each['msg']}"
-            for each in error.errors(include_input=False, include_url=False)
-        )
+        places = "; ".join(map(_fault, error.errors(include_input=False, include_url=False)))
         raise ConfigurationInvalid(f"{file.name} (or the environment over it) is not valid: {places}.") from error
     except SettingsError as error:
         raise ConfigurationInvalid(
@@ -167,6 +195,13 @@ def read_config() -> BridgeConfig:
         ) from error
     except ValueError as error:  # not TOML
         raise ConfigurationInvalid(f"{file.name} is not valid TOML: {error}.") from error
+
+
+def _fault(error: ErrorDetails) -> str:
+    """The place and what is wrong there; a check of our own is told in its words alone."""
+    place = ".".join(str(part) for part in error["loc"])
+    words = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {words}" if place else words
 
 
 def database_url() -> str:

@@ -38,6 +38,14 @@ class TotaraUnavailable(Transient):
 class OracleUnavailable(Transient):
     """Oracle does not answer now."""
 
+    def __init__(self, sentence: str, *, retry_after: float | None = None) -> None:
+        """Say so.
+
+        :param retry_after: seconds that it asks to be left alone.
+        """
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
 
 class Permanent(BridgeError):
     """It will not work until a person changes something."""

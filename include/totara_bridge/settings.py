@@ -1,7 +1,7 @@
 """A manager's switches: their names, bounds and defaults. Kept in the ``setting`` table, read at every run."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,9 @@ class Settings(BaseModel):
     batch_size: Annotated[int, Field(ge=1, le=1000)] = 100
     """Items per request."""
 
+    request_bytes: Annotated[int, Field(ge=10_000, le=50_000_000)] = 1_000_000
+    """The longest body of a request, in bytes before it is compressed. An item that is longer alone is never sent."""
+
     requests_in_flight: Annotated[int, Field(ge=1, le=32)] = 4
     """Requests that one drain task has open at the same time."""
 
@@ -28,3 +31,12 @@ class Settings(BaseModel):
 
     retry_longest: timedelta = timedelta(hours=6)
     """No wait between two attempts is longer."""
+
+    shadow: bool = False
+    """On: what is due is shown in the log of requests, once each, with its exact body; nothing is sent or changed."""
+
+    keep_bodies: Literal["never", "failures", "always"] = "never"
+    """Which requests are kept with their answers, without what names a learner; a request in shadow mode always is."""
+
+    body_retention: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=14)
+    """Kept bodies are deleted after this long."""

@@ -14,7 +14,7 @@ from tests.bridge import Bridge
 from totara_bridge.errors import ConfigurationInvalid, Permanent, StagingOutOfDate, Transient
 from totara_bridge.orchestration import tasks
 from totara_bridge.sandbox.oracle.server import SandboxOracle
-from totara_bridge.staging import setting
+from totara_bridge.staging import mapping, setting
 
 # Airflow's task runner warns about its own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
@@ -163,3 +163,70 @@ def test_a_connection_that_is_missing_fails_at_once(airflow: Bridge, monkeypatch
 def test_deletions_are_confirmed_for_named_sites_only(airflow: Bridge) -> None:
     with pytest.raises(ConfigurationInvalid, match="name them in Sites"):
         tasks.extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)
+
+
+NUMBERED = """
+[[sites]]
+code = "sbx"
+connection = "totara_sandbox"
+[[destinations]]
+code = "oracle"
+connection = "oracle_sandbox"
+template = "numbered"
+[templates.numbered]
+version = 1
+[templates.numbered.fields]
+idempotencyKey = "item_key"
+kind = "kind"
+revision = "revision"
+site = "site"
+userId = "user_id"
+courseId = "course_id"
+status = "status"
+progress = "progress"
+timecompleted = "time_completed"
+learner = { source = "learner_number", required = true }
+"""
+
+
+@pytest.fixture
+def held(airflow: Bridge, dags: dict[str, DAG], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """A learner and course whose completion is held, because the template needs the destination's own number."""
+    file = tmp_path / "bridge.toml"
+    file.write_text(NUMBERED)
+    monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
+    run(dags["extract_completions"])
+    pair = airflow.totara.pair_with(status=25)
+    airflow.totara.complete(*pair)
+    extracted = run(dags["extract_completions"])["extract_sbx_returned"]
+    assert (extracted["queued"], extracted["held"]) == (0, 1)
+    return pair
+
+
+def test_loaded_mappings_let_go_of_what_was_held(
+    held: tuple[int, int], dags: dict[str, DAG], oracle: SandboxOracle, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = f"site,id,number\r\nsbx,{held[0]},L-1\r\nuk,1,L-2\r\n"
+    asked = {"destination": "oracle", "kind": "learner", "csv": lines}
+    counts = {"added": 1, "changed": 0, "unchanged": 0, "removed": 0, "refused": 1}
+    assert run(dags["load_mappings"], **asked)["load_returned"] == counts | {"unheld": 0}
+    assert "line 3 was not loaded: its site is none of sbx" in caplog.text
+    assert run(dags["push_completions"])["push_oracle_returned"]["sent"] == 0
+    assert run(dags["load_mappings"], **asked, dry_run=False)["load_returned"] == counts | {"unheld": 1}
+    assert run(dags["push_completions"])["push_oracle_returned"]["sent"] == 1
+    [item] = oracle.items()
+    assert item["payload"]["learner"] == "L-1"
+
+
+def test_a_push_looks_whether_held_items_can_go(
+    airflow: Bridge, held: tuple[int, int], dags: dict[str, DAG], oracle: SandboxOracle
+) -> None:
+    number = mapping.Mapping("sbx", held[0], "L-1")
+    with airflow.staging.begin() as transaction:
+        mapping.put(transaction, number, destination="oracle", kind="learner", by="ann", now=airflow.now)
+    assert run(dags["push_completions"])["push_oracle_returned"]["sent"] == 1
+
+
+def test_csv_without_its_header_fails(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    asked = {"destination": "oracle", "kind": "course", "csv": "sbx,7,C-7"}
+    assert run(dags["load_mappings"], **asked)["load"] == "failed"

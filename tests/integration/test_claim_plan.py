@@ -10,8 +10,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, event, text
 
-from tests.items import DESTINATION, LEASE, NOW, Items, items_in
-from totara_bridge.staging import lease
+from tests.items import DESTINATION, LEASE, NOW, Items, a_failure, items_in
+from totara_bridge.staging import delivery, lease
+
+#: The items of a batch.
+SOME = range(20, 2_020, 20)
 
 #: How often a prepared statement runs before PostgreSQL considers a generic plan for it.
 CUSTOM_PLANS = 5
@@ -61,11 +64,37 @@ def extend(transaction: Connection) -> None:
     lease.extend(transaction, [uuid4(), uuid4()], lease_until=NOW + LEASE)
 
 
+def acknowledge(transaction: Connection) -> None:
+    delivery.acknowledge(transaction, uuid4(), dict.fromkeys(SOME, "R"), log_id=1, now=NOW)
+
+
+def retry(transaction: Connection) -> None:
+    failures = [a_failure(each, error_words="broken") for each in SOME]
+    delivery.retry(transaction, uuid4(), failures, log_id=1, now=NOW)
+
+
+def note(transaction: Connection) -> None:
+    delivery.note(transaction, uuid4(), SOME, verb="split", words="large", log_id=1, now=NOW)
+
+
+def show(transaction: Connection) -> None:
+    lease.show(transaction, destination=DESTINATION, limit=100, now=NOW)
+
+
+def forget_shown(transaction: Connection) -> None:
+    lease.forget_shown(transaction, destination=DESTINATION)
+
+
 Verb = Callable[[Connection], None]
 INDEXES: Sequence[tuple[Verb, str]] = [
     (claim, "export_queue_due_ix"),
     (release_expired, "export_queue_lease_ix"),
     (extend, "export_queue_lease_ix"),
+    (acknowledge, "export_queue_pk"),
+    (retry, "export_queue_lease_ix"),
+    (note, "export_queue_pk"),
+    (show, "export_queue_due_ix"),
+    (forget_shown, "export_queue_shadowed_ix"),
 ]
 
 
@@ -80,8 +109,7 @@ def sent_by(verb: Verb, connection: Connection) -> tuple[str, dict[str, Any]]:
     verb(connection)
     event.remove(connection, "before_cursor_execute", catch)
     connection.rollback()
-    [found] = caught
-    return found
+    return caught[0]
 
 
 def prepare(connection: Connection, verb: Verb) -> str:
@@ -97,7 +125,7 @@ def prepare(connection: Connection, verb: Verb) -> str:
 def literal(value: object) -> str:
     """A value as SQL."""
     if isinstance(value, list):
-        return "'{" + ",".join(map(str, value)) + "}'"
+        return "'{" + ",".join("NULL" if each is None else str(each) for each in value) + "}'"
     return f"'{value}'"
 
 

@@ -46,7 +46,9 @@ def hours(items: Items) -> dict[tuple[object, ...], int]:
 
 def events(items: Items) -> list[tuple[object, ...]]:
     """The trace of each item, oldest first."""
-    rows = items.sql("SELECT item_id, at, verb, actor, words FROM bridge.item_event ORDER BY item_id, id")
+    rows = items.sql(
+        "SELECT item_id, at, verb, actor, words, export_log_id FROM bridge.item_event ORDER BY item_id, id"
+    )
     return [tuple(row.values()) for row in rows]
 
 
@@ -260,6 +262,46 @@ def test_batches_of_the_same_hours_settle_at_the_same_time(items: Items) -> None
     assert len(ledger(items)) == len(them)
 
 
+# answers that come too late
+
+
+def test_an_answer_that_moves_nothing_any_more_is_in_the_trace(items: Items) -> None:
+    ours, lost = items.queued(2)
+    first = items.claim()
+    expire(items)
+    items.claim(1, now=NOW + LATE)
+    with items.staging.begin() as transaction:
+        references = dict.fromkeys((ours, lost))
+        assert delivery.acknowledge(transaction, first.token, references, log_id=7, now=NOW + LATE) == 1
+    [held_by_another] = items.sql("SELECT id FROM bridge.export_queue WHERE state = 'sending'")
+    late = [event for event in events(items) if event[2] == "late"]
+    assert [(event[0], event[5]) for event in late] == [(held_by_another["id"], 7)]
+    assert "the destination has it" in str(late[0][4])
+
+
+def test_each_late_failure_keeps_its_own_words(items: Items) -> None:
+    first, second = items.queued(2)
+    lost = items.claim()
+    expire(items)
+    failures = [a_failure(first), a_failure(second, error_words="too long")]
+    with items.staging.begin() as transaction:
+        assert delivery.reject(transaction, lost.token, failures, log_id=7, now=NOW) == 0
+    said = {event[0]: str(event[4]) for event in events(items) if event[2] == "late"}
+    assert said[first].startswith("no such course;")
+    assert said[second].startswith("too long;")
+
+
+def test_a_note_is_of_a_claim_and_late_without_one(items: Items) -> None:
+    ours, gone = items.queued(2)
+    claim = items.claim()
+    items.release(Claim([gone], claim.token))
+    with items.staging.begin() as transaction:
+        delivery.note(transaction, claim.token, claim.ids, verb="split", words="too large", log_id=7, now=NOW)
+        delivery.note(transaction, claim.token, [], verb="split", words="too large", log_id=7, now=NOW)
+    assert events(items) == [(ours, NOW, "split", "push", "too large", 7), (gone, NOW, "late", "push", "too large", 7)]
+    assert items.row(ours)["state"] == "sending"
+
+
 # retry and reject
 
 
@@ -310,8 +352,8 @@ def test_each_failure_leaves_a_trace_in_the_same_transaction(items: Items, verb:
         getattr(delivery, verb)(transaction, claim.token, failures, log_id=2, now=NOW)
     assert items.column("state", [first, second]) == [state] * 2
     assert events(items) == [
-        (first, NOW, verb, "push", "no such course"),
-        (second, NOW, verb, "push", "too long"),
+        (first, NOW, verb, "push", "no such course", 2),
+        (second, NOW, verb, "push", "too long", 2),
     ]
 
 
@@ -326,7 +368,7 @@ def test_a_failure_is_no_longer_written_once_the_claim_was_lost(items: Items, ve
     holder = items.claim(now=NOW + LATE)
     assert getattr(items, verb)(lost) == 0
     assert items.row(item)["claim_token"] == holder.token
-    assert events(items) == []
+    assert [event[2] for event in events(items)] == ["release", "late", "late"]
 
 
 @pytest.mark.parametrize("verb", ["retry", "reject"])

@@ -1,11 +1,14 @@
 """The same Totara on MariaDB, with another table prefix, is extracted to the same rows."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
-from tests.bridge import Bridge
+from tests.bridge import DESTINATION, Bridge
+from totara_bridge.extract.enqueue import Wants
+from totara_bridge.route import Route
 from totara_bridge.sandbox.totara import schema
 from totara_bridge.sandbox.totara.seed import seed
 from totara_bridge.totara.query import ReadQuery
@@ -74,3 +77,25 @@ def test_changes_are_followed(staging: Engine, totara_on_mariadb: Engine) -> Non
     only = bridge.full_compare(query=ReadQuery(learner_idnumbers=(learner,)))
     assert only.read == len(bridge.rows("SELECT FROM bridge.completion WHERE user_id = 3 AND deleted_at IS NULL"))
     assert only.completions.deleted == 0
+
+
+def test_audiences_and_categories_are_read(staging: Engine, totara_on_mariadb: Engine) -> None:
+    bridge = Bridge(staging, totara_on_mariadb, prefix=PREFIX)
+    audience = bridge.totara.new_audience("staff", [3, 4])
+    bridge.totara.new_audience("STAFFROOM", [5])
+    bridge.totara.new_audience("Staff", [5])
+    names = ("staff", "staffroom")  # to the letter, as on PostgreSQL; MariaDB by itself finds all three
+    bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, route=Route(audiences=names))])
+    above = bridge.totara.new_category()
+    bridge.totara.move_course(bridge.totara.courses()[0], category=bridge.totara.new_category(parent=above))
+    bridge.extract()
+    bridge.later(minutes=1)
+    paths = bridge.rows("SELECT DISTINCT category_path FROM bridge.course ORDER BY 1")
+    assert [row["category_path"] for row in paths] == ["/1", f"/{above}/{above + 1}"]
+    course = bridge.totara.new_course()
+    bridge.totara.leave_audience(3, audience)
+    for user in (3, 4, 5):
+        bridge.totara.enrol(user, course)
+        bridge.totara.complete(user, course)
+    assert bridge.extract().queued == 1
+    assert bridge.rows("SELECT user_id, audience FROM bridge.audience_member") == [{"user_id": 4, "audience": "staff"}]

@@ -114,7 +114,8 @@ def test_what_a_claim_gives_and_writes(items: Items) -> None:
         [given] = lease.claim(
             transaction, destination=DESTINATION, token=claim.token, limit=1, now=NOW, lease_until=NOW + LEASE
         )
-    assert given._asdict() == {name: row[name] for name in ("id", "idempotency_key", "payload", "attempts", "failures")}
+    of_the_item = {name: row[name] for name in ("id", "idempotency_key", "payload", "attempts", "failures")}
+    assert given._asdict() == of_the_item | {"rate": None}
 
 
 def test_another_destination_is_left_alone(items: Items) -> None:
@@ -305,6 +306,50 @@ def test_only_the_given_items_are_released(items: Items) -> None:
     claim = items.claim()
     assert items.release(Claim([second], claim.token)) == 1
     assert items.column("state", [first, second]) == ["sending", "queued"]
+
+
+# show
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(20, (16, 2, 2)), (100, (80, 10, 10))])
+def test_what_is_shown_is_what_a_claim_would_take_and_nothing_of_it_changes(
+    items: Items, limit: int, shown: tuple[int, int, int]
+) -> None:
+    for lane in Lane:
+        items.queued(100, lane=lane)
+    before = items.sql("SELECT * FROM bridge.export_queue ORDER BY id")
+    with items.staging.begin() as transaction:
+        rows = lease.show(transaction, destination=DESTINATION, limit=limit, now=NOW)
+    found = Counter(items.column("lane", [row.id for row in rows]))
+    assert tuple(found[lane] for lane in Lane) == shown
+    after = items.sql("SELECT * FROM bridge.export_queue ORDER BY id")
+    assert [{**row, "shadowed_at": None} for row in after] == before
+    assert {row["id"] for row in after if row["shadowed_at"] == NOW} == {row.id for row in rows}
+
+
+def test_what_was_shown_is_neither_shown_nor_claimed_until_that_is_forgotten(items: Items) -> None:
+    [ours], [theirs] = items.queued(), items.queued(destination="other")
+    with items.staging.begin() as transaction:
+        for code in (DESTINATION, "other"):
+            assert len(lease.show(transaction, destination=code, limit=5, now=NOW)) == 1
+            assert len(lease.show(transaction, destination=code, limit=5, now=NOW)) == 0
+    assert items.claim().ids == []
+    with items.staging.begin() as transaction:
+        assert lease.forget_shown(transaction, destination=DESTINATION) == 1
+    assert items.claim().ids == [ours]
+    assert items.claim(destination="other").ids == []
+    assert items.row(theirs)["shadowed_at"] == NOW
+
+
+def test_what_somebody_writes_now_stays_shown_and_is_not_waited_for(items: Items) -> None:
+    items.queued(3)
+    with items.staging.begin() as transaction:
+        lease.show(transaction, destination=DESTINATION, limit=5, now=NOW)
+    with items.staging.begin() as editing, items.staging.begin() as transaction:
+        editing.execute(text("SELECT FROM bridge.export_queue WHERE id = (SELECT min(id) FROM bridge.export_queue) "
+                             "FOR UPDATE"))  # fmt: skip
+        transaction.execute(text("SET LOCAL lock_timeout = '2s'"))
+        assert lease.forget_shown(transaction, destination=DESTINATION) == 2
 
 
 # release_expired and extend

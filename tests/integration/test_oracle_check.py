@@ -138,6 +138,13 @@ def test_the_endpoint_refuses_the_token(oracle: SandboxOracle, status: int) -> N
     )
 
 
+def test_the_endpoint_refuses_a_token_of_another_scope(oracle: SandboxOracle) -> None:
+    oracle.settings(granted_scope="urn:narrow")
+    oracle.faults({"match": {}, "action": {"status": 403}})
+    said = _told(OracleRefused, _access(oracle))
+    assert f"(the token was issued, but for the scope urn:narrow and not for {_SCOPE})." in said
+
+
 def test_wrong_path(oracle: SandboxOracle) -> None:
     said = _told(OracleRefused, _access(oracle, path="/completion"))
     assert said.startswith(f"The completions endpoint {oracle.url}/completion is none, it answers 404")

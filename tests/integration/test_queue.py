@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.items import DESTINATION, NOW, Items, a_new_item, items_in
+from totara_bridge.route import Route
 from totara_bridge.staging import deliverable, queue
 from totara_bridge.staging.deliverable import Past, PastCount
 from totara_bridge.staging.engine import Transaction
@@ -36,7 +37,7 @@ def items(database: Items) -> Items:
 def enqueue(items: Items, new: Sequence[NewItem], *, destination: str = DESTINATION, lane: Lane = Lane.FRESH) -> int:
     """Queue them, and commit."""
     with items.staging.begin() as transaction:
-        return queue.enqueue(transaction, new, destination=destination, lane=lane, now=NOW)
+        return queue.enqueue(transaction, new, destination=destination, lane=lane, now=NOW).queued
 
 
 def touch(transaction: Transaction, instances: Sequence[int], change: str) -> None:
@@ -52,7 +53,7 @@ def replace(items: Items, instance: int, *, destination: str = DESTINATION) -> i
     """Give the instance's item the payload of revision 2."""
     new = a_new_item(instance, revision=2, payload='{"revision": 2}')
     with items.staging.begin() as transaction:
-        return queue.replace_payloads(transaction, [new], destination=destination)
+        return queue.replace_payloads(transaction, [new], destination=destination, by="extract", now=NOW).replaced
 
 
 def cancel(items: Items, instances: Sequence[int], change: str = "lost") -> int:
@@ -136,7 +137,9 @@ def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
     items.sql("DELETE FROM bridge.export_queue")
     with items.staging.begin() as transaction:
         touch(transaction, instances, "revised")
-        slices = list(deliverable.touched(transaction, destination=DESTINATION, site="sbx", slice_size=10))
+        slices = list(
+            deliverable.touched(transaction, destination=DESTINATION, route=Route(), site="sbx", slice_size=10)
+        )
         assert [row.instance_id for rows in slices for row in rows] == [instances[2]]
         past = deliverable.past(transaction, PAST, after=0, slice_size=10)
         assert [row.instance_id for row in past] == [instances[2]]
@@ -173,7 +176,7 @@ def test_touched_begins_above_the_baseline(items: Items) -> None:
     after = items.instances(3)
     with items.staging.begin() as transaction:
         touch(transaction, [*before, *after], "new")
-        slices = list(deliverable.touched(transaction, destination="other", site="sbx", slice_size=2))
+        slices = list(deliverable.touched(transaction, destination="other", route=Route(), site="sbx", slice_size=2))
     assert [[row.instance_id for row in rows] for rows in slices] == [after[:2], after[2:]]
 
 

@@ -1,7 +1,9 @@
 """The sandbox Oracle keeps the contract, goes wrong as ordered, and remembers what it was sent."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -300,7 +302,7 @@ def test_as_a_program_it_survives_being_killed(tmp_path: Path, session: requests
     with listen() as free:
         port = free.getsockname()[1]
     url, data = f"http://127.0.0.1:{port}", tmp_path / "oracle.sqlite"
-    session.mount(url, HTTPAdapter(max_retries=Retry(connect=300, backoff_factor=0.02, backoff_max=0.2)))
+    session.mount(url, HTTPAdapter(max_retries=Retry(total=300, backoff_factor=0.02, backoff_max=0.2)))
     grant = {"grant_type": "client_credentials", "client_id": CLIENT_ID}
 
     with as_a_program(data, port) as program:
@@ -329,3 +331,41 @@ def test_as_a_program_it_survives_being_killed(tmp_path: Path, session: requests
         assert (received["lost"], received["in_flight"]) == (1, 0)
         program.send_signal(signal.SIGTERM)
         assert program.wait(timeout=60) in (0, -signal.SIGTERM)
+
+
+def test_results_may_name_each_item_twice(oracle: SandboxOracle, session: requests.Session) -> None:
+    sign_in(session, oracle.url)
+    oracle.faults({"action": {"twice": "results"}})
+    results = post(session, oracle.url, an_item("A"), an_item("B")).json()["results"]
+    assert [result["idempotencyKey"] for result in results] == ["A", "B", "A", "B"]
+    assert oracle.received()["faults_met"] == 1
+
+
+def test_an_answer_may_come_twice_at_once(oracle: SandboxOracle, session: requests.Session) -> None:
+    sign_in(session, oracle.url)
+    oracle.faults({"match": {"next": 1}, "action": {"twice": "at_once"}})
+    body = json.dumps({"items": [an_item("A")]})
+    head = {"Host": "oracle", "Idempotency-Key": "K", "Content-Type": "application/json", "Content-Length": len(body)}
+    head["Authorization"] = str(session.headers["Authorization"])
+    lines = ["POST /completions HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", body]
+    with socket.create_connection(("127.0.0.1", oracle.port), timeout=30) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        received = b""
+        while received.count(b'"stored"') < 2:
+            received += connection.recv(1 << 16)
+    assert received.count(b"HTTP/1.1 200") == 2
+
+
+def test_an_answer_may_come_again_in_place_of_the_next(oracle: SandboxOracle, session: requests.Session) -> None:
+    sign_in(session, oracle.url)
+    oracle.faults({"match": {"next": 1}, "action": {"twice": "late"}})
+    said = [post(session, oracle.url, an_item(key)).json()["results"][0]["idempotencyKey"] for key in ("A", "B")]
+    assert said == ["A", "A"]
+    oracle.wait(keys_stored=2)
+
+
+def test_each_time_that_a_key_comes_again_is_counted(oracle: SandboxOracle, session: requests.Session) -> None:
+    sign_in(session, oracle.url)
+    for _ in range(3):
+        post(session, oracle.url, an_item("A"), an_item("B", revision=0))
+    assert (oracle.received()["keys_stored"], oracle.received()["duplicates"]) == (1, 2)

@@ -154,6 +154,18 @@ def test_the_editor_sets_a_completion_back(acts: TotaraActs, status: int) -> Non
     assert "Time completed: Not set (null)" in lines[0]["description"]
 
 
+@pytest.mark.parametrize(("note", "status"), [(None, 50), ("Prior certificate", 75)])
+def test_a_complete_row_may_have_no_date_and_is_archived_so(acts: TotaraActs, note: str | None, status: int) -> None:
+    user, course = acts.pair_with(25)
+    with _changes(acts, {LOG: 1}) as lines:
+        acts.complete_without_date(user, course, note)
+    row = _completion(acts, user, course)
+    assert (row["status"], row["timecompleted"], row["rpl"]) == (status, None, note)
+    assert "Time completed: Not set (null)" in lines[0]["description"]
+    acts.archive(user, course)
+    assert acts.history(user, course)[0]["timecompleted"] is None
+
+
 def test_the_editor_deletes_a_completion(acts: TotaraActs) -> None:
     user, course = acts.pair_with(50)
     with _changes(acts, {ROWS: -1, MET: -1, LOG: 1}) as lines:
@@ -238,6 +250,7 @@ def test_acts_on_what_is_not_there_are_refused(acts: TotaraActs) -> None:
     for act in (
         lambda: acts.start(stranger, 4),
         lambda: acts.archive(stranger, 4),
+        lambda: acts.archive(*acts.pair_with(25)),
         lambda: acts.unenrol(stranger, 4),
         lambda: acts.enrol(stranger, 1),
         lambda: acts.rename_user(10**6, "Nobody"),

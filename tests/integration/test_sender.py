@@ -38,6 +38,7 @@ def payload_of(key: str) -> str:
     return payload.render(
         payload.Deliverable(
             item_key=key,
+            record_key=key,
             kind="completion",
             revision=1,
             site="sbx",
@@ -54,8 +55,10 @@ def payload_of(key: str) -> str:
             course_short_name=None,
             course_id_number=None,
             course_full_name=None,
+            learner_number=None,
+            course_number=None,
         )
-    )
+    ).payload
 
 
 def send(sender: Sender, *keys: str) -> Reading:
@@ -130,6 +133,16 @@ def test_a_second_401_is_a_destination_problem(oracle: SandboxOracle, sender: Se
     assert outcomes(reading) == [Outcome.RELEASED] * 2
     assert "invalid_token" in (reading.problem or "")
     assert oracle.received()["by_status"] == {"401": 2}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_repeats_that_the_token_has_a_narrower_scope(oracle: SandboxOracle, status: int) -> None:
+    scope = "urn:opc:resource:consumer::all"
+    oracle.settings(granted_scope="narrow")
+    oracle.faults({"action": {"status": status}})
+    with sender_to(oracle, scope=scope) as sender:
+        reading = send(sender, "K1")
+    assert f"the token was issued, but for the scope narrow and not for {scope}." in (reading.problem or "")
 
 
 def test_many_senders_share_one_token_and_one_replacement(oracle: SandboxOracle) -> None:

@@ -59,6 +59,9 @@ def test_the_destination_goes_over_all_and_all_over_the_default(table: Items) ->
         ("requests_in_flight", 32, 32),
         ("retry_first", 5, timedelta(seconds=5)),
         ("retry_longest", "PT2H", timedelta(hours=2)),
+        ("shadow", True, True),
+        ("keep_bodies", "failures", "failures"),
+        ("body_retention", "P3D", timedelta(days=3)),
     ],
 )
 def test_a_switch_is_read_as_it_was_written(table: Items, name: str, value: object, means: object) -> None:
@@ -82,12 +85,19 @@ def test_a_switch_that_is_set_again_has_its_last_value_and_author(table: Items) 
 
 
 def test_an_unknown_switch_is_refused_with_those_there_are(table: Items) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"no setting 'batchsize': choose one of batch_size, enabled, .*\.$"):
+    with pytest.raises(
+        ConfigurationInvalid, match=r"no setting 'batchsize': choose one of batch_size, body_retention, enabled, .*\.$"
+    ):
         write(table, EVERYWHERE, "batchsize", 5)
     assert table.sql("SELECT FROM bridge.setting") == []
 
 
-BOUNDS = {"batch_size": (1, 1000), "requests_in_flight": (1, 32), "max_attempts": (1, 100)}
+BOUNDS = {
+    "batch_size": (1, 1000),
+    "request_bytes": (10_000, 50_000_000),
+    "requests_in_flight": (1, 32),
+    "max_attempts": (1, 100),
+}
 
 
 @pytest.mark.parametrize("name", BOUNDS)
@@ -106,7 +116,16 @@ def test_the_bounds_belong_to_the_switch(table: Items, name: str) -> None:
     assert getattr(read(table, "oracle"), name) == highest
 
 
-@pytest.mark.parametrize(("name", "value"), [("enabled", "perhaps"), ("batch_size", None), ("retry_first", "soon")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("enabled", "perhaps"),
+        ("batch_size", None),
+        ("retry_first", "soon"),
+        ("keep_bodies", "sometimes"),
+        ("body_retention", "PT0S"),
+    ],
+)
 def test_a_value_of_another_kind_is_refused(table: Items, name: str, value: object) -> None:
     with pytest.raises(ConfigurationInvalid, match=f"The setting {name} of bridge is not valid: "):
         write(table, EVERYWHERE, name, value)

@@ -1,20 +1,24 @@
 """One token for all threads, over real sockets: when it is fetched, and what is said when it cannot be."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from tests.bridge import access_to
+from tests.bridge import SETTINGS, Bridge, access_to
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.oracle.token import TokenHolder, shortfall
 from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
 
 SCOPE = "urn:opc:resource:consumer::all"
+RESOURCE = "https://oic.integration.ocp.oraclecloud.com:443"
 TOKEN = {"endpoint": "token"}
+Wait = Callable[[Callable[[], bool]], None]
 
 
 class Clock:
@@ -26,18 +30,34 @@ class Clock:
         return self.now
 
 
-def all_at_once(threads: int, work: Callable[[], str]) -> list[str]:
-    start = threading.Barrier(threads)
+def while_one_asks(
+    work: Callable[[], str], oracle: SandboxOracle, wait_until: Wait, *, release: bool = True
+) -> list[str]:
+    """What eight threads get: the first one's token request hangs until the others all wait for it."""
+    asked = oracle.received()["token_requests"]
+    with ThreadPoolExecutor(8, thread_name_prefix="asks") as pool:
+        results = [pool.submit(outcome_of, work)]
+        wait_until(lambda: oracle.received()["token_requests"] > asked)
+        results += [pool.submit(outcome_of, work) for _ in range(7)]
+        wait_until(lambda: waiting() == 7)
+        while release and not all(each.done() for each in results):
+            oracle.release()
+        return [each.result() for each in results]
 
-    def one() -> str:
-        start.wait()
-        try:
-            return work()
-        except OracleUnavailable as error:
-            return str(error)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return [done.result() for done in [pool.submit(one) for _ in range(threads)]]
+def outcome_of(work: Callable[[], str]) -> str:
+    try:
+        return work()
+    except (OracleUnavailable, OracleRefused) as error:
+        return str(error)
+
+
+def waiting() -> int:
+    """How many threads have reached the holder's lock and wait for it."""
+    verbs = {TokenHolder.current.__code__, TokenHolder.replace.__code__}
+    frames = sys._current_frames()
+    them = [frames.get(each.ident or 0) for each in threading.enumerate() if each.name.startswith("asks")]
+    return sum(each is not None and each.f_code in verbs and "fetches" in each.f_locals for each in them)
 
 
 @pytest.mark.parametrize("where", ["basic", "body"])
@@ -48,20 +68,83 @@ def test_a_token_is_fetched_once_and_kept(oracle: SandboxOracle, where: str, sco
     assert oracle.received()["token_requests"] == 1
 
 
-def test_all_threads_share_one_fetch(oracle: SandboxOracle) -> None:
-    oracle.faults({"match": TOKEN, "action": {"delay": 0.2}})
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ({}, None),
+        ({"status": 503, "body": "down for maintenance"}, "down for maintenance"),
+        ({"html": True}, "not with JSON"),
+        ({"close": "before"}, "the connection broke"),
+        ({"status": 401, "body": {"error": "invalid_client"}}, "invalid_client"),
+    ],
+)
+def test_threads_that_wait_for_a_fetch_share_what_comes_of_it(
+    oracle: SandboxOracle, wait_until: Wait, action: dict[str, Any], said: str | None
+) -> None:
+    oracle.faults({"match": TOKEN, "action": {"hang": "before"} | action})
     holder = TokenHolder(access_to(oracle))
-    assert len(set(all_at_once(8, holder.current))) == 1
+    (result,) = set(while_one_asks(holder.current, oracle, wait_until))
+    assert oracle.received()["token_requests"] == 1
+    if said is None:
+        assert holder.current() == result
+    else:
+        assert said in result
+        oracle.faults()
+        assert holder.current()
+
+
+def test_threads_that_wait_for_one_that_is_too_slow_share_its_timeout(oracle: SandboxOracle, wait_until: Wait) -> None:
+    oracle.faults({"match": TOKEN, "action": {"hang": "before"}})
+    holder = TokenHolder(access_to(oracle, timeout=3))
+    results = while_one_asks(holder.current, oracle, wait_until, release=False)
+    assert len(set(results)) == 1
+    assert "no answer in time" in results[0]
     assert oracle.received()["token_requests"] == 1
 
 
-def test_all_threads_share_one_failure(oracle: SandboxOracle) -> None:
-    oracle.faults({"match": TOKEN, "action": {"delay": 0.5, "status": 503}})
+def test_a_refused_token_is_replaced_once_for_all_threads(oracle: SandboxOracle, wait_until: Wait) -> None:
     holder = TokenHolder(access_to(oracle))
-    assert len(set(all_at_once(8, holder.current))) == 1
-    assert oracle.received()["token_requests"] < 8
+    refused = holder.current()
+    oracle.faults({"match": TOKEN, "action": {"hang": "before"}})
+    (replacement,) = set(while_one_asks(lambda: holder.replace(refused), oracle, wait_until))
+    assert replacement != refused
+    assert holder.current() == replacement
+    assert oracle.received()["token_requests"] == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_the_token_endpoint_asks_for_is_kept(oracle: SandboxOracle, status: int) -> None:
+    oracle.faults({"match": TOKEN, "action": {"status": status, "headers": {"Retry-After": "30"}}})
+    clock = Clock()
+    holder = TokenHolder(access_to(oracle), clock=clock)
+    with pytest.raises(OracleUnavailable, match="asked again in 30 s, as it wants") as first:
+        holder.current()
+    clock.now += 10
+    with pytest.raises(OracleUnavailable) as again:
+        holder.current()
+    assert (first.value.retry_after, again.value.retry_after) == (30, 20)
+    assert oracle.received()["token_requests"] == 1
     oracle.faults()
+    clock.now += 20
     assert holder.current()
+
+
+def test_a_drain_leaves_a_token_endpoint_alone_that_asks_for_it(bridge: Bridge, oracle: SandboxOracle) -> None:
+    bridge.extract()
+    bridge.backfill()
+    oracle.faults({"match": TOKEN, "action": {"status": 503, "headers": {"Retry-After": "600"}}})
+    settings = SETTINGS.model_copy(update={"batch_size": 2, "requests_in_flight": 4})
+    with suppress(OracleUnavailable):  # the breaker may open as well
+        bridge.push(oracle, settings=settings)
+    bridge.later(minutes=9)
+    bridge.push(oracle, settings=settings)
+    assert oracle.received()["token_requests"] == 1
+    assert {row["attempts"] for row in bridge.rows("SELECT attempts FROM bridge.export_queue")} == {0}
+    [state] = bridge.rows("SELECT not_before, reason FROM bridge.destination_state")
+    assert state["not_before"] > bridge.now
+    oracle.faults()
+    bridge.push_later(oracle)
+    assert set(bridge.states()) == {"sent"}
 
 
 def test_it_is_renewed_before_it_expires(oracle: SandboxOracle) -> None:
@@ -96,24 +179,56 @@ def test_a_token_without_a_lifetime_is_kept_until_it_is_refused(oracle: SandboxO
     assert holder.replace(first) != first
 
 
-def test_a_refused_token_is_replaced_once_for_all_threads(oracle: SandboxOracle) -> None:
-    holder = TokenHolder(access_to(oracle))
-    refused = holder.current()
-    oracle.faults({"match": TOKEN, "action": {"delay": 0.2}})
-    (replacement,) = set(all_at_once(8, lambda: holder.replace(refused)))
-    assert replacement != refused
-    assert holder.current() == replacement
-    assert oracle.received()["token_requests"] == 2
-
-
-@pytest.mark.parametrize("granted", ["narrow", f"{SCOPE} more", "https://renamed.example/all"])
-def test_another_scope_is_accepted_and_said(
+@pytest.mark.parametrize("granted", ["narrow", "https://other.example:443" + SCOPE, "https://renamed.example/all"])
+def test_a_narrower_scope_is_accepted_and_said(
     oracle: SandboxOracle, caplog: pytest.LogCaptureFixture, granted: str
 ) -> None:
-    oracle.settings(granted_scope=granted)
-    assert TokenHolder(access_to(oracle, scope=SCOPE)).current()
+    oracle.settings(granted_scope=granted, scopes=[RESOURCE + SCOPE])
+    holder = TokenHolder(access_to(oracle, scope=RESOURCE + SCOPE))
+    assert holder.current()
+    said = f"the token was issued, but for the scope {granted} and not for {RESOURCE + SCOPE}"
+    assert holder.shortfall == said
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert f"granted the scope {granted} instead of {SCOPE}" in record.getMessage()
+    assert said in record.getMessage()
+
+
+def test_a_new_token_with_the_whole_scope_lacks_nothing(oracle: SandboxOracle) -> None:
+    oracle.settings(granted_scope="narrow")
+    holder = TokenHolder(access_to(oracle, scope=SCOPE))
+    narrow = holder.current()
+    oracle.settings(granted_scope=SCOPE)
+    holder.replace(narrow)
+    assert holder.shortfall is None
+
+
+@pytest.mark.parametrize("scope", [SCOPE, RESOURCE + SCOPE])
+def test_a_scope_goes_with_and_without_its_resource(oracle: SandboxOracle, scope: str) -> None:
+    oracle.settings(scopes=[scope])
+    assert TokenHolder(access_to(oracle, scope=scope)).current()
+
+
+@pytest.mark.parametrize("between", ["/", " ", "//"])
+def test_a_scope_with_anything_between_resource_and_urn_is_refused(oracle: SandboxOracle, between: str) -> None:
+    oracle.settings(scopes=[RESOURCE + SCOPE])
+    with pytest.raises(OracleRefused, match=r"400 \(invalid_scope: .* with nothing between an address and the urn"):
+        TokenHolder(access_to(oracle, scope=f"{RESOURCE}{between}{SCOPE}")).current()
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        (SCOPE, SCOPE),
+        (f"{SCOPE} urn:opc:resource:expiry=600", SCOPE),
+        (RESOURCE + SCOPE, SCOPE),
+        (SCOPE, RESOURCE + SCOPE),
+        (SCOPE, f"{SCOPE} more"),
+        (SCOPE, None),
+        (SCOPE, ""),
+        ("", "some"),
+    ],
+)
+def test_a_scope_that_has_it_all_is_no_news(asked: str, granted: str | None) -> None:
+    assert shortfall(asked, granted.split() if granted is not None else None) is None
 
 
 def test_the_scope_asked_for_is_no_news(oracle: SandboxOracle, caplog: pytest.LogCaptureFixture) -> None:
@@ -133,7 +248,7 @@ def test_a_wrong_secret_is_refused(oracle: SandboxOracle, where: str) -> None:
 
 
 def test_a_wrong_scope_is_refused(oracle: SandboxOracle) -> None:
-    with pytest.raises(OracleRefused, match=r"400 \(invalid_scope: .*check the client id.*scope"):
+    with pytest.raises(OracleRefused, match=r"400 \(invalid_scope: .*write the scope 'wrong'"):
         TokenHolder(access_to(oracle, scope="wrong")).current()
 
 
@@ -157,7 +272,7 @@ def test_a_redirect_is_refused_and_not_followed(oracle: SandboxOracle, status: i
     [
         {"status": 500},
         {"status": 503, "body": "down for maintenance"},
-        {"status": 429, "headers": {"Retry-After": "5"}},
+        {"status": 429},
         {"html": True},
         {"close": "before"},
     ],

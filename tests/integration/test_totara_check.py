@@ -22,6 +22,7 @@ _NUMBERS = count(1)
 _READ = (
     "user",
     "course",
+    "course_categories",
     "course_completions",
     "course_completion_history",
     "course_completion_log",

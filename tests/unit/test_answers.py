@@ -229,6 +229,23 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert read(ONE, 503, Retry_After=value).retry_after == seconds
 
 
+def test_a_pause_that_the_token_endpoint_asks_for_comes_along() -> None:
+    error = OracleUnavailable("No access token now.", retry_after=30)
+    assert answers.read_failure(TWO, error, endpoint=ENDPOINT).retry_after == 30
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 500])
+def test_a_narrow_scope_is_named_as_the_reason_of_a_refusal_only(status: int) -> None:
+    reading = read(ONE, status)
+    lacks = "the token was issued, but for the scope A and not for B"
+    assert answers.with_shortfall(reading, None) is reading
+    with_reason = answers.with_shortfall(reading, lacks)
+    if status == 403:
+        assert with_reason.problem == f"{reading.problem} The likely reason: {lacks}."
+    else:
+        assert with_reason is reading
+
+
 @pytest.mark.parametrize("name", ["Opc-Request-Id", "X-Request-Id", "X-ORACLE-DMS-ECID", "x-oracle-dms-ecid"])
 def test_the_request_id_is_read(name: str) -> None:
     reading = answers.read(ONE, 200, {name: "id-1"}, b"", endpoint=ENDPOINT)

@@ -1,6 +1,5 @@
 """bridge.toml and the environment over it: what is wrong in them is said in one sentence, without a secret."""
 
-import os
 import re
 from collections.abc import Callable
 from datetime import time, timedelta
@@ -10,6 +9,7 @@ import pytest
 
 from totara_bridge.config import Destination, Extract, Push, Site, config_file, database_url, read_config
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.route import Route
 
 REPOSITORY = Path(__file__).parents[2]
 SITE = '[[sites]]\ncode = "{}"\nconnection = "totara"\n'
@@ -17,26 +17,7 @@ DESTINATION = '[[destinations]]\ncode = "{}"\nconnection = "oracle"\n'
 
 Write = Callable[[str], Path]
 
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the person who runs the tests."""
-    for name in os.environ:
-        if name.upper().startswith("TOTARA_BRIDGE_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a configuration file and make it the one that is read."""
-
-    def put(words: str) -> Path:
-        file = tmp_path / "bridge.toml"
-        file.write_text(words)
-        monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
-        return file
-
-    return put
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
 def refusal() -> str:
@@ -61,14 +42,17 @@ def test_the_repositorys_own_file_reads_and_says_the_defaults() -> None:
 def test_every_commented_out_key_of_the_repositorys_file_can_be_switched_on(write: Write) -> None:
     words = (REPOSITORY / "bridge.toml").read_text()
     on = "\n".join(
-        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in words.splitlines()
+        line.removeprefix("# ") if line.startswith("# ") and (" = " in line or line.startswith("# [")) else line
+        for line in words.splitlines()
     )
     write(on)
     config = read_config()
     [site], [destination] = config.sites, config.destinations
     assert (site.every, site.queue, site.executor) == (timedelta(hours=6), "company_network", "CeleryExecutor")
-    assert (destination.sites, destination.drain_tasks) == (("sbx",), 1)
+    assert (destination.route.sites, destination.drain_tasks) == (("sbx",), 1)
+    assert destination.route.model_fields_set == set(Route.model_fields)
     assert (destination.queue, destination.executor) == ("default", "LocalExecutor")
+    assert config.template(destination.template).label == "fusion/1"
 
 
 def test_an_empty_file_is_a_bridge_with_nothing_to_do(write: Write) -> None:
@@ -78,7 +62,11 @@ def test_an_empty_file_is_a_bridge_with_nothing_to_do(write: Write) -> None:
 
 def test_a_route_names_the_sites_whose_completions_are_wanted(write: Write) -> None:
     write(
-        SITE.format("aa") + SITE.format("bb") + DESTINATION.format("all") + DESTINATION.format("one") + 'sites = ["bb"]'
+        SITE.format("aa")
+        + SITE.format("bb")
+        + DESTINATION.format("all")
+        + DESTINATION.format("one")
+        + 'route.sites = ["bb"]'
     )
     everything, one = read_config().destinations
     assert [everything.wants(site) for site in ("aa", "bb")] == [True, True]
@@ -93,7 +81,6 @@ def test_a_route_names_the_sites_whose_completions_are_wanted(write: Write) -> N
         (SITE.format("sbx") + "colour = 1", "sites.0.colour"),
         (DESTINATION.format("oracle") + "drain_tasks = 0", "destinations.0.drain_tasks"),
         (DESTINATION.format("oracle") + "drain_tasks = 17", "destinations.0.drain_tasks"),
-        (DESTINATION.format("oracle") + 'template = "mine"', "destinations.0.template"),
         (SITE.format("x"), "sites.0.code"),
         (SITE.format("ninechars"), "sites.0.code"),
         (SITE.format("SBX"), "sites.0.code"),
@@ -111,6 +98,11 @@ def test_what_cannot_be_is_named_with_its_place(write: Write, words: str, named:
     assert "\n" not in said
 
 
+def test_an_unknown_template_is_refused(write: Write) -> None:
+    write(DESTINATION.format("oracle") + 'template = "mine"')
+    assert "is not valid: destination oracle names the template mine, which [templates] does not have: " in refusal()
+
+
 def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
     write(SITE.format("X") + DESTINATION.format("Y"))
     assert "sites.0.code" in refusal()
@@ -124,8 +116,8 @@ def test_a_code_that_is_given_twice_is_refused(write: Write, kind: str, section:
 
 
 def test_a_route_to_an_unknown_site_is_refused(write: Write) -> None:
-    write(SITE.format("sbx") + DESTINATION.format("oracle") + 'sites = ["sbx", "nowhere"]')
-    assert "destination oracle names the site nowhere, which [[sites]] does not have" in refusal()
+    write(SITE.format("sbx") + DESTINATION.format("oracle") + 'route.sites = ["sbx", "nowhere"]')
+    assert "the route of destination oracle names the site nowhere, which [[sites]] does not have" in refusal()
 
 
 @pytest.mark.parametrize("words", ["[extract\n", "code = ", 'a = "1"\na = "2"'])

@@ -14,6 +14,7 @@ from totara_bridge.oracle.payload import Deliverable
 
 ITEM = Deliverable(
     item_key="TBABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    record_key="TBABCDEFGHIJKLMNOPQRSTUVWXYZ",
     kind="completion",
     revision=1,
     site="sbx",
@@ -30,29 +31,37 @@ ITEM = Deliverable(
     course_short_name="FS1",
     course_id_number=None,
     course_full_name="Fire safety",
+    learner_number=None,
+    course_number=None,
 )
 
 TEXT = (
-    '{"idempotencyKey":"TBABCDEFGHIJKLMNOPQRSTUVWXYZ","kind":"completion","revision":1,"site":"sbx","userId":7,'
+    '{"idempotencyKey":"TBABCDEFGHIJKLMNOPQRSTUVWXYZ","recordKey":"TBABCDEFGHIJKLMNOPQRSTUVWXYZ","kind":"completion",'
+    '"revision":1,"site":"sbx","userId":7,'
     '"courseId":12,"status":"complete","progress":100,"timecompleted":"2026-03-01T09:30:05Z",'
     '"user":{"username":"zoe","idnumber":"E-7","email":"zoe@example.com","firstname":"Zoë \\"Z\\"",'
     '"lastname":"Łuk\\n"},"course":{"shortname":"FS1","idnumber":null,"fullname":"Fire safety"}}'
 )
 
 
+def changed(**values: Any) -> Deliverable:
+    """The item with other values."""
+    return replace(ITEM, **values)
+
+
 def test_an_item_is_this_text() -> None:
-    assert payload.render(ITEM) == TEXT
+    assert payload.render(ITEM).payload == TEXT
 
 
 def test_the_completion_time_is_in_utc() -> None:
-    local = replace(ITEM, time_completed=datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-8))))
-    assert json.loads(payload.render(local))["timecompleted"] == "2026-03-02T07:30:00Z"
-    assert json.loads(payload.render(replace(ITEM, time_completed=None)))["timecompleted"] is None
+    local = changed(time_completed=datetime(2026, 3, 1, 23, 30, tzinfo=timezone(timedelta(hours=-8))))
+    assert json.loads(payload.render(local).payload)["timecompleted"] == "2026-03-02T07:30:00Z"
+    assert json.loads(payload.render(changed(time_completed=None)).payload)["timecompleted"] is None
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
-        payload.render(replace(ITEM, time_completed=datetime(2026, 3, 1)))  # noqa: DTZ001  that is the point
+        payload.render(changed(time_completed=datetime(2026, 3, 1)))  # noqa: DTZ001  that is the point
 
 
 def test_a_body_holds_the_texts_as_they_are() -> None:

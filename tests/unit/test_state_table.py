@@ -16,6 +16,16 @@ def reachable_from(first: frozenset[State]) -> set[State]:
     return found
 
 
+def leaving(state: State) -> set[str]:
+    """The verbs that move an item out of the state."""
+    return {verb for verb, (sources, _) in TRANSITIONS.items() if state in sources}
+
+
+def entering(state: State) -> set[str]:
+    """The verbs that move an item into the state."""
+    return {verb for verb, (_, targets) in TRANSITIONS.items() if state in targets}
+
+
 def test_every_state_is_entered_or_reached() -> None:
     outside = set(State) - reachable_from(ENTRY)
     assert not outside
@@ -25,24 +35,37 @@ def test_only_enqueue_makes_items() -> None:
     assert [verb for verb, (sources, _) in TRANSITIONS.items() if not sources] == ["enqueue"]
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.SENT])
-def test_no_state_but_sent_is_a_dead_end(state: State) -> None:
-    assert State.SENT not in {source for source, _ in MOVES}
-    assert state in {source for source, _ in MOVES}
+@pytest.mark.parametrize("state", State)
+def test_no_state_is_a_dead_end_and_each_can_lead_to_sent(state: State) -> None:
+    assert State.SENT in reachable_from(frozenset({state}))
+    assert leaving(state)
+
+
+def test_only_a_person_has_sent_again_what_was_sent() -> None:
+    assert leaving(State.SENT) == {"resend"}
+
+
+def test_only_a_person_or_a_late_answer_moves_what_is_dead_or_cancelled() -> None:
+    assert leaving(State.DEAD) == {"acknowledge", "requeue", "cancel"}
+    assert leaving(State.CANCELLED) == {"acknowledge", "requeue"}
+
+
+def test_what_is_held_goes_when_nothing_is_missing_any_more_and_not_otherwise() -> None:
+    assert leaving(State.HELD) == {"unhold", "cancel"}
+    assert entering(State.HELD) == {"enqueue", "hold", "requeue"}
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.SENDING, State.FAILED])
-def test_what_a_drain_moves_can_still_be_sent(state: State) -> None:
+def test_what_a_drain_moves_is_open(state: State) -> None:
     assert state in OPEN
-    assert State.SENT in reachable_from(frozenset({state}))
 
 
 def test_only_acknowledge_says_sent() -> None:
-    assert [verb for verb, (_, targets) in TRANSITIONS.items() if State.SENT in targets] == ["acknowledge"]
+    assert entering(State.SENT) == {"acknowledge"}
 
 
 def test_sending_is_entered_by_a_claim_only_and_a_claim_takes_what_is_due() -> None:
-    assert [verb for verb, (_, targets) in TRANSITIONS.items() if State.SENDING in targets] == ["claim"]
+    assert entering(State.SENDING) == {"claim"}
     assert TRANSITIONS["claim"][0] == {State.QUEUED, State.FAILED} == TRANSITIONS["release"][1]
 
 

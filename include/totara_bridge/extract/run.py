@@ -11,9 +11,9 @@ from datetime import UTC, datetime, time, timedelta
 from sqlalchemy import Engine
 
 from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy, SiteReplaced
-from totara_bridge.extract import enqueue, full_compare, incremental
+from totara_bridge.extract import audiences, enqueue, full_compare, incremental
 from totara_bridge.extract.enqueue import Wants
-from totara_bridge.staging import completion, deliverable, incoming, instance, queue, scope, site
+from totara_bridge.staging import audience, completion, deliverable, incoming, instance, queue, scope, site
 from totara_bridge.staging.completion import CompletionChanges
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.instance import InstanceChanges
@@ -39,6 +39,7 @@ class Extracted:
     instances: InstanceChanges
     baseline: tuple[str, ...]  #: destinations that saw the site for the first time: its past is not queued
     queued: int
+    held: int  #: new completions that lack something which the template requires
     replaced: int  #: items that were not posted yet and got a later revision's payload
     cancelled: int  #: items that were not posted yet and whose completion Totara lost
     corrections: int  #: items that tell a destination of a revision
@@ -49,7 +50,7 @@ class Extracted:
     def changed(self) -> bool:
         """Whether anything in staging or in the queue is different now."""
         changes = (*vars(self.completions).values(), *vars(self.instances).values())
-        return any(changes) or bool(self.queued or self.replaced or self.cancelled)
+        return any(changes) or bool(self.queued or self.held or self.replaced or self.cancelled)
 
     def counts(self) -> dict[str, int]:
         """The numbers, flat."""
@@ -59,6 +60,7 @@ class Extracted:
             **{f"completions_{name}": number for name, number in vars(self.completions).items()},
             **{f"instances_{name}": number for name, number in vars(self.instances).items()},
             "queued": self.queued,
+            "held": self.held,
             "replaced": self.replaced,
             "cancelled": self.cancelled,
             "corrections": self.corrections,
@@ -79,6 +81,11 @@ class ExtractPlan:
     force_full_compare: bool = False
     confirm_deletions: bool = False
     only_news: bool = False  #: no full compare, even where one is due
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        """The audiences that routes name, by their id numbers."""
+        return frozenset(name for wants in self.destinations for name in wants.route.audiences)
 
 
 def extract_site(engine: Engine, source: Source, plan: ExtractPlan, *, now: datetime) -> Extracted:
@@ -139,9 +146,12 @@ def _read(
             )
         )
         if before is None or whole_site:
+            window = None
             completions = full_compare.read(transaction, snapshot)
         else:
-            completions = incremental.read(transaction, snapshot, before, plan.overlap)
+            window = snapshot.window(after=before.log_id, read_at=before.read_at, overlap=plan.overlap)
+            completions = incremental.read(transaction, snapshot, window)
+        audiences.read(transaction, snapshot, site=plan.site, wanted=plan.audiences, window=window)
         keep = before.query if before is not None and not whole_site else snapshot.query
         return _Read(whole_site, completions, Watermark(snapshot.newest_log_id, snapshot.clock, now, now, keep))
 
@@ -170,6 +180,7 @@ def _stage(
         _refuse_mass_deletion(plan, "completions", missing, staged)
     completion.merge_learners(transaction, site=plan.site, now=now)
     completion.merge_courses(transaction, site=plan.site, now=now)
+    audience.merge(transaction, site=plan.site)
     completions = completion.merge(transaction, site=plan.site, now=now)
     if missing:
         completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=now)

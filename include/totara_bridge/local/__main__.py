@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from totara_bridge.errors import BridgeError
 from totara_bridge.local.down import down, reset
-from totara_bridge.local.up import status, up
+from totara_bridge.local.up import ask, status, up
 
 _COMMANDS = {"up": up, "down": down, "reset": reset, "status": status}
 _INTERRUPTED = 130
@@ -17,10 +17,16 @@ _INTERRUPTED = 130
 def main() -> int:
     """Do what was asked; whatever goes wrong is one sentence."""
     parser = argparse.ArgumentParser(prog="python -m totara_bridge.local")
-    parser.add_argument("command", choices=_COMMANDS)
-    command = parser.parse_args().command
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    for name in _COMMANDS:
+        subcommands.add_parser(name)
+    asking = subcommands.add_parser("ask", help="a command of totara_bridge.command, to the local bridge")
+    asking.add_argument("question", nargs=argparse.REMAINDER)
+    asked = parser.parse_args()
     try:
-        _COMMANDS[command]()
+        if asked.command == "ask":
+            return ask(asked.question)
+        _COMMANDS[asked.command]()
     except BridgeError as error:
         return _fail(str(error))
     except OSError as error:

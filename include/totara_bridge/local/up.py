@@ -3,12 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
 from sqlalchemy import Engine
 
+from totara_bridge.command import __main__ as command
 from totara_bridge.config import database_url
 from totara_bridge.local import airflow, delivery, ports, processes, sandbox
 from totara_bridge.local.airflow_api import AirflowApi
@@ -52,11 +53,25 @@ def status() -> None:
 
     :raises LocalRunFailed: none is.
     """
+    home = _home_of_what_is_up()
+    with _staging(_start_postgres(home)) as staging:
+        report(staging, home.remembered_ports())
+
+
+def ask(question: Sequence[str]) -> int:
+    """Put a question of `totara_bridge.command` to the local run; the command's exit code.
+
+    :raises LocalRunFailed: none is up.
+    """
+    with _staging(_start_postgres(_home_of_what_is_up())):
+        return command.main(question, program="make ask WHAT=…")
+
+
+def _home_of_what_is_up() -> Home:
     home = make_home()
     if not all(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
         raise LocalRunFailed("Totara Bridge is not up: start it with `make up`.")
-    with _staging(_start_postgres(home)) as staging:
-        report(staging, home.remembered_ports())
+    return home
 
 
 def report(staging: Engine, chosen: dict[str, int]) -> None:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,10 +14,10 @@ import requests
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle.failures import failure_of
+from totara_bridge.oracle.retry_after import seconds_of
 from totara_bridge.oracle.verdict import Outcome, Reading, Verdict, same_for_all
 from totara_bridge.oracle.words import Words, shorten, words_in, words_of
 
-_DAY = 86_400.0
 _REQUEST_ID = ("opc-request-id", "x-request-id", "x-oracle-dms-ecid")
 
 
@@ -70,7 +69,7 @@ def read(
         reading,
         status=status,
         request_id=shorten(request_id),
-        retry_after=_retry_after(lower.get("retry-after"), now or datetime.now(UTC)),
+        retry_after=seconds_of(lower.get("retry-after"), now or datetime.now(UTC)),
     )
 
 
@@ -81,7 +80,8 @@ def read_failure(
     if isinstance(error, OracleRefused):
         return _problem(keys, "token", str(error))
     if isinstance(error, OracleUnavailable):
-        return _failed(keys, "token", Words(None, str(error)), counts=False)
+        failed = _failed(keys, "token", Words(None, str(error)), counts=False)
+        return replace(failed, retry_after=error.retry_after)
     failure = failure_of(error)
     if failure.permanent:
         return _problem(keys, failure.kind, f"{endpoint} cannot be used: {failure.words}; {failure.advice}.")
@@ -101,6 +101,16 @@ def refused_twice(keys: Sequence[str], reading: Reading, *, endpoint: str) -> Re
         status=reading.status,
         request_id=reading.request_id,
     )
+
+
+def with_shortfall(reading: Reading, shortfall: str | None) -> Reading:
+    """The reading of a refusal, with what its token lacks: the narrower scope is the likely reason.
+
+    :param shortfall: `TokenHolder.shortfall`.
+    """
+    if shortfall is None or reading.problem is None or reading.status not in (401, 403):
+        return reading
+    return replace(reading, problem=f"{reading.problem} The likely reason: {shortfall}.")
 
 
 def _accepted(answer: _Answer) -> Reading:
@@ -235,16 +245,3 @@ def _dead(answer: _Answer, error_class: str) -> Reading:
 def _problem(keys: Sequence[str], error_class: str, sentence: str) -> Reading:
     released = same_for_all(keys, Verdict(Outcome.RELEASED, error_class=error_class))
     return Reading(verdicts=released, outcome="problem", problem=sentence)
-
-
-def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from now, a day at most; none where it says nothing that can be followed."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), _DAY)
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-    return min(seconds, _DAY) if seconds > 0 else None

@@ -17,7 +17,7 @@ from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.payload import idempotency_key
-from totara_bridge.oracle.token import request_token
+from totara_bridge.oracle.token import request_token, shortfall
 from totara_bridge.oracle.words import words_of
 
 _Answer = tuple[requests.Response, bytes]
@@ -40,7 +40,7 @@ def check(access: OracleAccess) -> str:
     token = _granted(answer, body, step, access)
     step = f"The completions endpoint {access.endpoint}"
     answer, body = _sent(step, "base URL", lambda: _post_nothing(access, token["access_token"]))
-    _refuse_unless_reached(answer, body, step, access)
+    _refuse_unless_reached(answer, body, step, access, shortfall(access.scope, str(token.get("scope") or "").split()))
     lifetime = token.get("expires_in")
     held = f"holds {lifetime} s" if lifetime is not None else "does not say how long it holds"
     return (
@@ -133,7 +133,9 @@ def _post_nothing(access: OracleAccess, token: str) -> _Answer:
     return answer, body.replace(token.encode(), b"[token]")
 
 
-def _refuse_unless_reached(answer: requests.Response, body: bytes, step: str, access: OracleAccess) -> None:
+def _refuse_unless_reached(
+    answer: requests.Response, body: bytes, step: str, access: OracleAccess, lacks: str | None
+) -> None:
     status, said = answer.status_code, _said(body)
     is_page = "html" in answer.headers.get("Content-Type", "")
     if (200 <= status < 300 or status in (400, 422)) and not is_page:
@@ -144,7 +146,7 @@ def _refuse_unless_reached(answer: requests.Response, body: bytes, step: str, ac
         raise OracleRefused(
             f"The token was issued, but {access.endpoint} refuses it with {status}{said}: make a Fusion user "
             f"whose name is exactly the client ID {access.client_id}, give it the role that the endpoint "
-            "asks for, and check that the scope is the one of this endpoint."
+            f"asks for, and check that the scope is the one of this endpoint{f' ({lacks})' if lacks else ''}."
         )
     if status in _NOT_HERE or 300 <= status < 400 or is_page:
         raise OracleRefused(

@@ -1,12 +1,13 @@
-"""The JSON text of one item in the default template, and a request's exact body made of such texts."""
+"""The JSON text of one item in a template, and a request's exact body made of such texts."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from totara_bridge.completion import Status
+from totara_bridge.template import DEFAULT, Template
+from totara_bridge.template_field import Branch, Leaf, json_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +15,7 @@ class Deliverable:
     """What one item says: a learner, a course, and how it stands between them."""
 
     item_key: str  #: the idempotency key
+    record_key: str  #: the instance's name for ever
     kind: str  #: completion, correction or withdrawal
     revision: int
     site: str
@@ -30,50 +32,54 @@ class Deliverable:
     course_short_name: str | None
     course_id_number: str | None
     course_full_name: str | None
+    learner_number: str | None  #: what the destination calls the learner
+    course_number: str | None  #: what the destination calls the course
 
 
-def render(item: Deliverable) -> str:
-    """One item as JSON text; the same item always gives the same text.
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An item's JSON text, and what keeps it from being sent."""
+
+    payload: str
+    missing: tuple[str, ...]  #: sources that a required field shows and the item has not
+
+
+def render(item: Deliverable, template: Template = DEFAULT) -> Rendered:
+    """One item as JSON text; the same item and template always give the same text.
+
+    What the item has not is written as it is, null or an empty text, unless the field leaves it out.
 
     :raises ValueError: the completion time has no time zone.
     """
-    document = {
-        "idempotencyKey": item.item_key,
-        "kind": item.kind,
-        "revision": item.revision,
-        "site": item.site,
-        "userId": item.user_id,
-        "courseId": item.course_id,
-        "status": item.status,
-        "progress": item.progress,
-        "timecompleted": None if item.time_completed is None else _utc(item.time_completed),
-        "user": {
-            "username": item.username,
-            "idnumber": item.id_number,
-            "email": item.email,
-            "firstname": item.first_name,
-            "lastname": item.last_name,
-        },
-        "course": {
-            "shortname": item.course_short_name,
-            "idnumber": item.course_id_number,
-            "fullname": item.course_full_name,
-        },
-    }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    missing: list[str] = []
+    return Rendered(_object(template.members, item, missing), tuple(missing))
 
 
-def body(payload_texts: Iterable[str]) -> bytes:
-    """A request's body: the items as they were snapshotted, none of them parsed again."""
-    return f'{{"items":[{",".join(payload_texts)}]}}'.encode()
+def _object(members: Iterable[Leaf | Branch], item: Deliverable, missing: list[str]) -> str:
+    texts = []
+    for member in members:
+        if isinstance(member, Branch):
+            texts.append(member.opening + _object(member.members, item, missing))
+            continue
+        value = member.read(item)
+        if value is not None and value != "":
+            texts.append(member.opening + member.write(value))
+            continue
+        if member.required and member.source not in missing:
+            missing.append(member.source)
+        if not member.omit_empty:
+            texts.append(member.opening + json_text(value))
+    return f"{{{','.join(texts)}}}"
+
+
+def body(payload_texts: Iterable[str], items: str = "items") -> bytes:
+    """A request's body: the items as they were snapshotted, none of them parsed again.
+
+    :param items: the name of their list, as the template has it.
+    """
+    return f"{{{json_text(items)}:[{','.join(payload_texts)}]}}".encode()
 
 
 def idempotency_key(request_body: bytes) -> str:
     """The request's own key: the same body, the same key."""
     return hashlib.sha256(request_body).hexdigest()
-
-
-def _utc(time: datetime) -> str:
-    if time.tzinfo is None:
-        raise ValueError(f"The completion time {time} has no time zone: give one.")
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -1,5 +1,6 @@
 """Sends one batch to Oracle and reads the answer; every way that it can end is a `Reading`."""
 
+import gzip
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,19 +15,29 @@ from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle import answers, payload
 from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
+from totara_bridge.oracle.redaction import CUT
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Reading
+from totara_bridge.oracle.words import without_credentials
 
 _LONGEST_ANSWER = 8 << 20  # bytes; what is longer is cut, and then no JSON any more
+_LONGEST_KEPT = 1 << 16  # bytes of an answer that a reading carries
+_WORTH_COMPRESSING = 1000  # bytes
 
 
 class Sender:
     """Sends batches to one destination over one kept connection. One thread, one sender; one holder for all."""
 
-    def __init__(self, access: OracleAccess, tokens: TokenHolder) -> None:
-        """Nothing is opened before the first batch."""
+    def __init__(self, access: OracleAccess, tokens: TokenHolder, *, items: str = "items", gzip: bool = False) -> None:
+        """Nothing is opened before the first batch.
+
+        :param items: what the list of items is called in the body.
+        :param gzip: compress requests; the endpoint must take Content-Encoding: gzip.
+        """
         self._access = access
         self._tokens = tokens
+        self._items = items
+        self._gzip = gzip
         self._session = requests.Session()
         self._session.trust_env = not is_loopback(access.base_url)  # loopback is never reached through a proxy
         self._session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')}"
@@ -38,10 +49,18 @@ class Sender:
         """
         started = time.monotonic()
         try:
-            reading = self._send(keys, payload.body(payload_texts))
+            reading = self._send(keys, payload.body(payload_texts, self._items))
         except (requests.RequestException, OracleUnavailable, OracleRefused) as error:
             reading = answers.read_failure(keys, error, endpoint=self._access.endpoint)
         return replace(reading, duration=time.monotonic() - started)
+
+    def get_ready(self) -> None:
+        """Get a token and send nothing.
+
+        :raises OracleUnavailable: there is none now.
+        :raises OracleRefused: there will be none until a person changes something.
+        """
+        self._tokens.current()
 
     def close(self) -> None:
         """Close the connection."""
@@ -61,18 +80,23 @@ class Sender:
         if reading.wants_new_token:
             reading = self._post(keys, body, self._tokens.replace(token))
         if reading.wants_new_token:
-            return answers.refused_twice(keys, reading, endpoint=self._access.endpoint)
-        return reading
+            refused = answers.refused_twice(keys, reading, endpoint=self._access.endpoint)
+            reading = replace(refused, answer=reading.answer)
+        return answers.with_shortfall(reading, self._tokens.shortfall)
 
     def _post(self, keys: Sequence[str], body: bytes, token: str) -> Reading:
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Idempotency-Key": payload.idempotency_key(body),  # of the body before it is compressed
+        }
+        if self._gzip and len(body) > _WORTH_COMPRESSING:
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, mtime=0)
         with self._session.post(
             self._access.endpoint,
             data=body,
-            headers={
-                "Accept": "application/json",
-                "Content-Type": "application/json",
-                "Idempotency-Key": payload.idempotency_key(body),
-            },
+            headers=headers,
             auth=_Bearer(token),
             timeout=self._access.timeout,
             allow_redirects=False,
@@ -80,7 +104,13 @@ class Sender:
         ) as answer:
             received = read_body(answer, seconds=self._access.timeout, limit=_LONGEST_ANSWER)
         said = received.replace(token.encode(), b"[token]")  # an error page may repeat the request's headers
-        return answers.read(keys, answer.status_code, answer.headers, said, endpoint=self._access.endpoint)
+        reading = answers.read(keys, answer.status_code, answer.headers, said, endpoint=self._access.endpoint)
+        return replace(reading, answer=_beginning(said))
+
+
+def _beginning(answer: bytes) -> str:
+    text = without_credentials(answer[:_LONGEST_KEPT].decode(errors="replace"))
+    return text + CUT if len(answer) > _LONGEST_KEPT else text
 
 
 class _Bearer(AuthBase):

@@ -4,7 +4,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import requests
@@ -17,7 +18,8 @@ from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
-from totara_bridge.oracle.words import words_of
+from totara_bridge.oracle.retry_after import seconds_of
+from totara_bridge.oracle.words import shorten, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ _FOR_LATER = {408, 425, 429}
 _LONGEST_ANSWER = 1 << 20  # bytes
 
 _SENDABLE = re.compile(r"[!-~]+")  # visible ASCII: anything else would break the header
+
+
+#: Asked for among the scopes by an Oracle identity domain, but it is the token's life and no scope.
+_LIFE = "urn:opc:resource:expiry="
 
 
 class _Token(NamedTuple):
@@ -51,8 +57,10 @@ class TokenHolder:
         self._clock = clock
         self._lock = threading.Lock()
         self._fetches = 0
+        self._asks_again_at = float("-inf")
         self._token: _Token | None = None
         self._failure: OracleRefused | OracleUnavailable | None = None
+        self.shortfall: str | None = None  #: what the newest token lacks of the scope asked for, in words
 
     def current(self) -> str:
         """The token to use now.
@@ -77,18 +85,27 @@ class TokenHolder:
             return self._fetch_unless_just_failed(fetches)
 
     def _fetch_unless_just_failed(self, fetches: int) -> str:
-        if self._failure is not None and self._fetches != fetches:
-            # asked while this thread waited: asking again would make each thread wait for one more timeout
-            raise type(self._failure)(str(self._failure))
+        if self._failure is not None and (self._fetches != fetches or self._clock() < self._asks_again_at):
+            # asked while this thread waited: asking again would make each thread wait for one more timeout;
+            # or the endpoint has asked to be left alone
+            raise self._same_again(self._failure)
         self._token = self._failure = None
         try:
             self._token = self._fetch()
         except (OracleRefused, OracleUnavailable) as failure:
             self._failure = failure
+            if isinstance(failure, OracleUnavailable):
+                self._asks_again_at = self._clock() + (failure.retry_after or 0)
             raise
         finally:
             self._fetches += 1
         return self._token.text
+
+    def _same_again(self, failure: OracleRefused | OracleUnavailable) -> OracleRefused | OracleUnavailable:
+        if isinstance(failure, OracleRefused):
+            return OracleRefused(str(failure))
+        left = self._asks_again_at - self._clock()
+        return OracleUnavailable(str(failure), retry_after=left if left > 0 else None)
 
     def _fetch(self) -> _Token:
         asked_at = self._clock()
@@ -101,22 +118,36 @@ class TokenHolder:
             raise kind(
                 f"No access token from {self._access.token_url}: {failure.words}; {failure.advice}."
             ) from None  # the request that hangs on the exception holds the secret
-        _raise_unless_token(answer.status_code, body, self._access)
+        _raise_unless_token(answer, body, self._access)
         token = _read(client, body, self._access)
-        self._report_scope(token.get("scope"))
+        self.shortfall = shortfall(self._access.scope, token.get("scope"))
+        if self.shortfall:
+            logger.warning("%s: %s; the bridge goes on with it.", self._access.token_url, self.shortfall)
         lifetime = token.get("expires_in")
         if lifetime is None:
             return _Token(token["access_token"], None)
         return _Token(token["access_token"], asked_at + lifetime - min(_EARLY, lifetime / 10))
 
-    def _report_scope(self, granted: list[str] | None) -> None:
-        if self._access.scope and granted and set(granted) != set(self._access.scope.split()):
-            logger.warning(
-                "%s granted the scope %s instead of %s; the bridge goes on with it.",
-                self._access.token_url,
-                " ".join(granted),
-                self._access.scope,
-            )
+
+def shortfall(asked: str, granted: Iterable[str] | None) -> str | None:
+    """What a token lacks of the scope that was asked for, in words; none where it has it all, or does not say.
+
+    An identity domain may name a scope with its resource's prefix or without: both are the same scope.
+    """
+    issued = list(granted or ())
+    lacking = [each for each in asked.split() if not each.startswith(_LIFE) and not _is_among(each, issued)]
+    if not issued or not lacking:
+        return None
+    return f"the token was issued, but for the scope {shorten(' '.join(issued))} and not for {' '.join(lacking)}"
+
+
+def _is_among(scope: str, issued: list[str]) -> bool:
+    return any(
+        scope == each
+        or (each.startswith("urn:") and scope.endswith(each))
+        or (scope.startswith("urn:") and each.endswith(scope))
+        for each in issued
+    )
 
 
 class _TokenSession(OAuth2Session):
@@ -159,13 +190,20 @@ def request_token(client: BackendApplicationClient, access: OracleAccess) -> tup
     return answer, body.replace(access.client_secret.encode(), b"[secret]")
 
 
-def _raise_unless_token(status: int, body: bytes, access: OracleAccess) -> None:
-    said = _said(body)
+def _raise_unless_token(answer: requests.Response, body: bytes, access: OracleAccess) -> None:
+    said, status = _said(body), answer.status_code
     what = f"No access token: {access.token_url} answered {status}"
     if status in _FOR_LATER or status >= 500:
-        raise OracleUnavailable(f"{what}{said}; it will be asked again.")
+        pause = seconds_of(answer.headers.get("Retry-After"), datetime.now(UTC))
+        when = f" in {pause:.0f} s, as it wants" if pause else ""
+        raise OracleUnavailable(f"{what}{said}; it will be asked again{when}.", retry_after=pause)
     if 300 <= status < 400 or status in (404, 405, 410):
         raise OracleRefused(f"{what}{said}; check the token URL in the Airflow Connection.")
+    if status != 200 and "invalid_scope" in said:
+        raise OracleRefused(
+            f"{what}{said}; write the scope {access.scope!r} in the Airflow Connection exactly as the identity domain "
+            "shows it, with nothing between an address and the urn that follows it."
+        )
     if status != 200:
         raise OracleRefused(
             f"{what}{said}; check the client id, the client secret, the scope and client_authentication in the "

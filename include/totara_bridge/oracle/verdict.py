@@ -1,7 +1,7 @@
 """What an answer of Oracle's says: a verdict for each item, and what the drain does next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -41,6 +41,7 @@ class Reading:
     status: int | None = None  #: HTTP status; none: no answer
     request_id: str | None = None  #: Oracle's name for the request
     duration: float = 0.0  #: seconds from the first byte sent to the last read, a new token included
+    answer: str | None = field(default=None, repr=False)  #: how its text begins, as it came; none: no answer
 
     def having(self, outcome: Outcome) -> list[str]:
         """The keys with this outcome."""

@@ -60,8 +60,13 @@ def shorten(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     # cut twice: a long text is not searched whole, and a replaced word may be longer than what it was
-    line = _CREDENTIAL.sub("[credential]", _CONTROL.sub(" ", str(value)[: 4 * LONGEST]).strip())
+    line = without_credentials(_CONTROL.sub(" ", str(value)[: 4 * LONGEST]).strip())
     return (line if len(line) <= LONGEST else line[: LONGEST - 1] + "…") or None
+
+
+def without_credentials(text: str) -> str:
+    """The text without anything like a credential, and without halves of surrogate pairs, which nothing can store."""
+    return _CREDENTIAL.sub("[credential]", text.encode(errors="replace").decode())
 
 
 def _of_details(details: list[Any], document: dict[str, Any]) -> Words:

@@ -14,11 +14,12 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 from sqlalchemy import Engine
 
-from totara_bridge import backfill, extract, push
+from totara_bridge import backfill, extract, mapping, push
 from totara_bridge.config import BridgeConfig, Site, read_config
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import ExtractPlan
+from totara_bridge.extract.unhold import unhold
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.orchestration.assets import announce
@@ -42,9 +43,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
         plan = ExtractPlan(
             site=code,
             connection=site.connection,
-            destinations=[
-                Wants(each.code, each.corrections, each.withdrawals) for each in config.destinations if each.wants(code)
-            ],
+            destinations=[Wants.of(config, each) for each in config.destinations if each.wants(code)],
             overlap=config.extract.overlap,
             full_compare_at=config.extract.full_compare,
             force_full_compare=params["full_compare"],
@@ -61,9 +60,11 @@ def push_destination(code: str) -> dict[str, int]:
     """Drain the queue of one destination of bridge.toml."""
     config = read_config()
     destination = config.destination(code)
+    template = config.template(destination.template)
     with staging() as engine:
         settings_or_skip(engine)
         settings = settings_or_skip(engine, code)
+        unhold(engine, Wants.of(config, destination), _now())
     access = OracleHook(destination.connection).access()
     tokens = TokenHolder(access)
     plan = push.DrainPlan(
@@ -71,9 +72,14 @@ def push_destination(code: str) -> dict[str, int]:
         settings=settings,
         request_timeout=timedelta(seconds=access.timeout),
         time_box=config.push.time_box,
+        template=template,
     )
-    with staging(connections=settings.requests_in_flight + 1) as engine, _stopped_by_sigterm() as stop:
-        drained = push.drain(engine, lambda: Sender(access, tokens), plan, clock=_now, stop=stop)
+
+    def new_sender() -> Sender:
+        return Sender(access, tokens, items=template.items, gzip=destination.gzip)
+
+    with staging(connections=plan.connections) as engine, _stopped_by_sigterm() as stop:
+        drained = push.drain(engine, new_sender, plan, clock=_now, stop=stop)
     return drained.counts()
 
 
@@ -85,7 +91,7 @@ def backfill_destination(code: str, params: dict[str, Any], outlet_events: Any) 
         settings_or_skip(engine)
         done = backfill.backfill(
             engine,
-            destination=code,
+            wants=Wants.of(config, destination),
             sites=[each.code for each in config.sites if destination.wants(each.code)],
             since=datetime(since.year, since.month, since.day, tzinfo=UTC),
             dry_run=params["dry_run"],
@@ -95,11 +101,36 @@ def backfill_destination(code: str, params: dict[str, Any], outlet_events: Any) 
         "%s: %d lacking, %d delivered, %d in the queue, %d never sent because their learner was deleted; %s",
         code,
         *vars(done.found).values(),
-        "dry run: nothing was queued" if params["dry_run"] else f"{done.queued} queued",
+        "dry run: nothing was queued" if params["dry_run"] else f"{done.queued} queued, {done.held} held",
     )
     if done.queued:
         announce(outlet_events, queued=done.queued)
-    return {**vars(done.found), "queued_now": done.queued}
+    return {**vars(done.found), "queued_now": done.queued, "held_now": done.held}
+
+
+def load_mappings(params: dict[str, Any], outlet_events: Any, dag_run: Any) -> dict[str, int]:
+    """Load what a destination of bridge.toml calls learners or courses, and queue what was held for it."""
+    config = read_config()
+    destination = config.destination(params["destination"])
+    with staging() as engine:
+        loaded = mapping.load_mappings(
+            engine,
+            params["csv"],
+            destination=destination.code,
+            kind=params["kind"],
+            sites=[each.code for each in config.sites],
+            by=dag_run.triggering_user_name or "load_mappings",
+            dry_run=params["dry_run"],
+            now=_now(),
+        )
+        unheld = 0 if params["dry_run"] else unhold(engine, Wants.of(config, destination), _now())
+    for line, reason in loaded.refused:
+        log.warning("line %d was not loaded: %s", line, reason)
+    if unheld:
+        announce(outlet_events, queued=unheld)
+    counts = vars(loaded) | {"refused": len(loaded.refused), "unheld": unheld}
+    log.info("%s: %s%s", destination.code, counts, "; dry run: nothing was loaded" if params["dry_run"] else "")
+    return counts
 
 
 def _now() -> datetime:

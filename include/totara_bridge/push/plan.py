@@ -9,12 +9,15 @@ from typing import Protocol
 from totara_bridge.oracle.verdict import Reading
 from totara_bridge.push.settle import Settled
 from totara_bridge.settings import Settings
+from totara_bridge.template import DEFAULT, Template
 
 
 class Sends(Protocol):
     """What posts a batch; one per thread."""
 
     def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading: ...
+
+    def get_ready(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,17 @@ class DrainPlan:
     settings: Settings
     request_timeout: timedelta
     time_box: timedelta
+    template: Template = DEFAULT  #: that new items are made with
+
+    @property
+    def threads(self) -> int:
+        """Two for each request in flight: while one waits for the destination, the other settles and claims."""
+        return 2 * self.settings.requests_in_flight
+
+    @property
+    def connections(self) -> int:
+        """How many connections to staging a drain uses: one for each thread, and one to keep the leases."""
+        return self.threads + 1
 
     @property
     def lease(self) -> timedelta:
@@ -51,6 +65,16 @@ class Drained:
             self.failed += settled.failed
             self.dead += settled.dead
             self.released += settled.released
+
+    def buried(self, items: int) -> None:
+        """Count items that were never sent, because they are too large."""
+        with self._lock:
+            self.dead += items
+
+    def shown(self, *, items: int, requests: int) -> None:
+        """Count what was shown in shadow mode: it is where it was."""
+        self.released += items
+        self.requests += requests
 
     def counts(self) -> dict[str, int]:
         """The numbers."""

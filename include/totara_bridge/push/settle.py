@@ -1,6 +1,6 @@
 """Writing down what one request came to: in one transaction, so that the log, the queue and the ledger agree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +10,10 @@ from sqlalchemy import Row
 
 from totara_bridge.oracle.verdict import Outcome, Reading, Verdict
 from totara_bridge.push.flow import wait_before_retry
+from totara_bridge.push.pace import Pace
 from totara_bridge.settings import Settings
-from totara_bridge.staging import delivery, destination, lease
+from totara_bridge.staging import body, delivery, destination, lease
+from totara_bridge.staging.body import Body
 from totara_bridge.staging.delivery import Failure
 from totara_bridge.staging.destination import Request
 from totara_bridge.staging.engine import Transaction
@@ -25,6 +27,7 @@ class Settled:
     failed: int
     dead: int
     released: int
+    too_fast: bool  #: the destination refused only for being asked too fast, and is asked more slowly now
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Posted:
     items: Sequence[Row[Any]]
     reading: Reading
     at: datetime
+    begun: float  #: as `Pace.begin` gave it
+    body: Body | None  #: what is kept of it
     others_succeed: bool  #: something was delivered in this drain: a failure may be an item's own
 
     def instead(self, outcome: Outcome) -> "Posted":
@@ -44,36 +49,69 @@ class Posted:
         return replace(self, reading=replace(self.reading, verdicts=verdicts))
 
 
-def settle(transaction: Transaction, posted: Posted, settings: Settings, *, now: datetime) -> Settled:
+def settle(transaction: Transaction, posted: Posted, settings: Settings, *, pace: Pace, now: datetime) -> Settled:
     """Log the request and move its items by their verdicts.
 
     What was too large for one request stays claimed, for smaller ones.
     """
-    reading, by_outcome = posted.reading, _by_outcome(posted)
+    token, reading, by_outcome = posted.token, posted.reading, _by_outcome(posted)
     log_id = destination.log_request(transaction, _request(posted))
+    if posted.body is not None:
+        body.keep(transaction, posted.body, log_id=log_id, destination=posted.destination, at=posted.at)
     failed = [_failure(item, verdict, posted, settings, now) for item, verdict in by_outcome[Outcome.FAILED]]
-    exhausted = [each for each in failed if each.attempts_now >= settings.max_attempts]
     again = [each.failure for each in failed if each.attempts_now < settings.max_attempts]
-    refused = [_failure(item, verdict, posted, settings, now).failure for item, verdict in by_outcome[Outcome.DEAD]]
+    dead = [_failure(item, verdict, posted, settings, now).failure for item, verdict in by_outcome[Outcome.DEAD]]
+    dead += [_spent(each) for each in failed if each.attempts_now >= settings.max_attempts]
+    sent = {item.id: verdict.reference for item, verdict in by_outcome[Outcome.SENT]}
+    settled = Settled(
+        sent=delivery.acknowledge(transaction, token, sent, log_id=log_id, now=now) if sent else 0,
+        failed=delivery.retry(transaction, token, again, log_id=log_id, now=now) if again else 0,
+        dead=delivery.reject(transaction, token, dead, log_id=log_id, now=now) if dead else 0,
+        released=_release(transaction, posted, _ids(by_outcome[Outcome.RELEASED]), log_id=log_id, now=now),
+        too_fast=pace.answered(transaction, status=reading.status, good=bool(sent), begun=posted.begun, now=now),
+    )
     if reading.retry_after:
         until = now + timedelta(seconds=reading.retry_after)
-        reason = f"asked to be left alone for {reading.retry_after:.0f} s (HTTP {reading.status})"
+        reason = f"asked to be left alone for {reading.retry_after:.0f} s ({_said(reading)})"
         destination.rest(transaction, posted.destination, not_before=until, reason=reason, now=now)
-    token = posted.token
-    return Settled(
-        sent=delivery.acknowledge(
-            transaction,
-            token,
-            {item.id: verdict.reference for item, verdict in by_outcome[Outcome.SENT]},
-            log_id=log_id,
-            now=now,
-        ),
-        failed=delivery.retry(transaction, token, again, log_id=log_id, now=now),
-        dead=delivery.reject(transaction, token, [*refused, *map(_spent, exhausted)], log_id=log_id, now=now),
-        released=lease.release(
-            transaction, token, ids=[] if reading.split else _ids(by_outcome[Outcome.RELEASED]), posted=True
-        ),
+    return settled
+
+
+def bury(transaction: Transaction, token: UUID, sizes: Mapping[int, int], settings: Settings, *, now: datetime) -> int:
+    """Mark claimed items dead that are too large for any request; how many were still ours.
+
+    :param sizes: by item, the bytes of a request with it alone.
+    """
+    failures = [
+        Failure(
+            item_id=item,
+            error_class="too_large",
+            error_code=None,
+            error_words=too_large_words(size, settings),
+            attempts=0,
+            next_attempt_at=now,
+        )
+        for item, size in sizes.items()
+    ]
+    lease.never_posted(transaction, token, ids=list(sizes))
+    return delivery.reject(transaction, token, failures, log_id=None, now=now)
+
+
+def too_large_words(size: int, settings: Settings) -> str:
+    """Why an item is not sent, and what to do."""
+    return (
+        f"a request with this item alone takes {size} bytes, more than the {settings.request_bytes} that the setting "
+        "request_bytes allows: raise it or shorten the item's texts, then requeue the item"
     )
+
+
+def _release(transaction: Transaction, posted: Posted, ids: Sequence[int], *, log_id: int, now: datetime) -> int:
+    if not ids:
+        return 0
+    token, reading = posted.token, posted.reading
+    verb = "split" if reading.split else "release"
+    delivery.note(transaction, token, ids, verb=verb, words=_said(reading), log_id=log_id, now=now)
+    return 0 if reading.split else lease.release(transaction, token, ids=ids, posted=True)
 
 
 def _ids(judged: Sequence[tuple[Row[Any], Verdict]]) -> list[int]:
@@ -101,11 +139,15 @@ def _failure(item: Row[Any], verdict: Verdict, posted: Posted, settings: Setting
         item_id=item.id,
         error_class=verdict.error_class or verdict.outcome,
         error_code=verdict.code,
-        error_words=verdict.words or posted.reading.words or f"HTTP {posted.reading.status}",
+        error_words=verdict.words or _said(posted.reading),
         attempts=attempts,
         next_attempt_at=now + wait,
     )
     return _Counted(failure, item.attempts + attempts)
+
+
+def _said(reading: Reading) -> str:
+    return reading.problem or reading.words or f"HTTP {reading.status}"
 
 
 def _spent(counted: _Counted) -> Failure:

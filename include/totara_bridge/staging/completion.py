@@ -104,15 +104,17 @@ _MERGE_LEARNERS = text(
 
 _MERGE_COURSES = text(
     """
-    INSERT INTO bridge.course (site, course_id, category_id, short_name, id_number, full_name, visible, changed_at)
-    SELECT :site, i.course_id, i.category_id, i.short_name, i.id_number, i.full_name, i.visible, :now
+    INSERT INTO bridge.course (site, course_id, category_id, category_path, short_name, id_number, full_name, visible,
+                               changed_at)
+    SELECT :site, i.course_id, i.category_id, i.category_path, i.short_name, i.id_number, i.full_name, i.visible, :now
     FROM incoming_course i
     LEFT JOIN bridge.course k ON k.site = :site AND k.course_id = i.course_id
     WHERE k.course_id IS NULL
-       OR (i.category_id, i.short_name, i.id_number, i.full_name, i.visible)
-          IS DISTINCT FROM (k.category_id, k.short_name, k.id_number, k.full_name, k.visible)
+       OR (i.category_id, i.category_path, i.short_name, i.id_number, i.full_name, i.visible)
+          IS DISTINCT FROM (k.category_id, k.category_path, k.short_name, k.id_number, k.full_name, k.visible)
     ON CONFLICT (site, course_id) DO UPDATE SET
-        category_id = excluded.category_id, short_name = excluded.short_name, id_number = excluded.id_number,
+        category_id = excluded.category_id, category_path = excluded.category_path,
+        short_name = excluded.short_name, id_number = excluded.id_number,
         full_name = excluded.full_name, visible = excluded.visible, changed_at = excluded.changed_at
     """
 )

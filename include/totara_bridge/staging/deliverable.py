@@ -7,19 +7,31 @@ from typing import Any, Literal
 
 from sqlalchemy import Row, TextClause, text
 
+from totara_bridge.route import EVERYTHING, Route
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.route import condition, values
 
-_FIELDS = """
+FIELDS = """
     i.id AS instance_id, i.record_key, i.revision, i.site, i.user_id, i.course_id, i.status, i.time_completed,
     i.first_seen_at, coalesce(l.username, '') AS username, coalesce(l.id_number, '') AS id_number,
     coalesce(l.email, '') AS email, coalesce(l.first_name, '') AS first_name,
     coalesce(l.last_name, '') AS last_name, coalesce(k.short_name, '') AS course_short_name,
-    coalesce(k.id_number, '') AS course_id_number, coalesce(k.full_name, '') AS course_full_name
+    coalesce(k.id_number, '') AS course_id_number, coalesce(k.full_name, '') AS course_full_name,
+    ln.number AS learner_number, cn.number AS course_number
 """
-_JOINS = """
+#: What the criteria of a route are about.
+ROUTED = """
     bridge.completion_instance i
     LEFT JOIN bridge.learner l ON l.site = i.site AND l.user_id = i.user_id
     LEFT JOIN bridge.course k ON k.site = i.site AND k.course_id = i.course_id
+"""
+#: What `FIELDS` are taken from; expects ``:destination``, whose names for learner and course are looked up.
+JOINS = f"""
+    {ROUTED}
+    LEFT JOIN bridge.mapping ln ON ln.destination = :destination AND ln.kind = 'learner'
+                               AND ln.site = i.site AND ln.totara_id = i.user_id
+    LEFT JOIN bridge.mapping cn ON cn.destination = :destination AND cn.kind = 'course'
+                               AND cn.site = i.site AND cn.totara_id = i.course_id
 """
 _DELIVERED = """
     EXISTS (SELECT FROM bridge.delivery d
@@ -39,6 +51,8 @@ _POSTED = """
 """
 _LACKING = f"i.ended_at IS NULL AND NOT i.after_deletion AND NOT {_DELIVERED} AND NOT {_QUEUED}"
 
+_ASKED = "i.site = ANY(:sites) AND coalesce(i.time_completed, i.first_seen_at) >= :since"
+
 
 @dataclass(frozen=True)
 class Past:
@@ -46,12 +60,13 @@ class Past:
 
     destination: str
     sites: Sequence[str]
-    since: datetime  #: completed at or after
+    since: datetime  #: completed at or after; without a date: first seen at or after
+    route: Route = EVERYTHING
 
 
 @dataclass(frozen=True)
 class PastCount:
-    """What a backfill would find."""
+    """What a backfill would find on the destination's route."""
 
     lacking: int  #: would be queued
     delivered: int
@@ -80,6 +95,7 @@ def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None
     """Count what the merge of this transaction found new as past where it was completed before that time.
 
     For a read that shows more of Totara than the last one did, merged with its instances numbered by their dates.
+    One without a date counts as past: nearly all that such a read shows is, and a backfill finds it.
 
     :param before: Unix seconds.
     """
@@ -89,7 +105,8 @@ def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None
             UPDATE bridge.baseline b SET instance_id = greatest(b.instance_id, past.newest)
             FROM (SELECT max(i.id) AS newest FROM bridge.completion_instance i
                   JOIN touched_instance t ON t.id = i.id
-                  WHERE t.change = 'new' AND i.time_completed < to_timestamp(:before)) past
+                  WHERE t.change = 'new'
+                    AND (i.time_completed IS NULL OR i.time_completed < to_timestamp(:before))) past
             WHERE b.site = :site AND past.newest IS NOT NULL
             """
         ),
@@ -97,12 +114,14 @@ def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None
     )
 
 
-def touched(transaction: Transaction, *, destination: str, site: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
-    """Instances that the merge of this transaction touched and the destination lacks, in slices."""
+def touched(
+    transaction: Transaction, *, destination: str, route: Route, site: str, slice_size: int
+) -> Iterator[Sequence[Row[Any]]]:
+    """Instances on the route that the merge of this transaction touched and the destination lacks, in slices."""
     statement = text(
         f"""
-        SELECT {_FIELDS} FROM {_JOINS}
-        WHERE i.id > :after AND {_LACKING}
+        SELECT {FIELDS} FROM {JOINS}
+        WHERE i.id > :after AND {_LACKING}{condition(route)}
           AND i.id IN (SELECT t.id FROM touched_instance t
                        WHERE t.change IN ('new', 'revised')
                          AND (t.id > (SELECT b.instance_id FROM bridge.baseline b
@@ -114,14 +133,15 @@ def touched(transaction: Transaction, *, destination: str, site: str, slice_size
         ORDER BY i.id LIMIT :slice_size
         """
     )
-    yield from _slices(transaction, statement, {"destination": destination, "site": site, "slice_size": slice_size})
+    given = {"destination": destination, "site": site, "slice_size": slice_size} | values(route)
+    yield from _slices(transaction, statement, given)
 
 
 def revised(transaction: Transaction, *, destination: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
     """Instances that the merge of this transaction revised and whose item was never posted, in slices."""
     statement = text(
         f"""
-        SELECT {_FIELDS} FROM {_JOINS}
+        SELECT {FIELDS} FROM {JOINS}
         JOIN bridge.export_queue q ON q.destination = :destination AND q.instance_id = i.id
         WHERE i.id IN (SELECT id FROM touched_instance WHERE change = 'revised') AND i.id > :after
           AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
@@ -138,7 +158,7 @@ def amended(
     """Instances that the merge of this transaction revised or lost and that the destination has, or may have."""
     statement = text(
         f"""
-        SELECT {_FIELDS} FROM {_JOINS}
+        SELECT {FIELDS} FROM {JOINS}
         WHERE i.id IN (SELECT id FROM touched_instance WHERE change = '{change}') AND i.id > :after
           AND ({_DELIVERED} OR {_POSTED})
         ORDER BY i.id LIMIT :slice_size
@@ -150,24 +170,23 @@ def amended(
 def past(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
     """The next slice, by instance, of past instances that the destination lacks; none when there are no more."""
     highest = transaction.execute(text("SELECT coalesce(max(id), 0) FROM bridge.completion_instance")).scalar_one()
+    statement = text(
+        f"""
+        SELECT {FIELDS} FROM {JOINS}
+        WHERE i.id > :after AND i.id <= :up_to AND {_ASKED} AND {_LACKING}{condition(asked.route)}
+        ORDER BY i.id LIMIT :slice_size
+        """
+    )
     rows: Sequence[Row[Any]] = ()
     while not rows and after < highest:
         # a stretch at a time, or each slice could be planned as a join of whole tables
-        values = _values(asked) | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
-        rows = transaction.execute(_PAST, values).all()
+        given = _values(asked) | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
+        rows = transaction.execute(statement, given).all()
         after += _STRETCH
     return rows
 
 
 _STRETCH = 50_000
-
-_PAST = text(
-    f"""
-    SELECT {_FIELDS} FROM {_JOINS}
-    WHERE i.id > :after AND i.id <= :up_to AND i.site = ANY(:sites) AND i.time_completed >= :since AND {_LACKING}
-    ORDER BY i.id LIMIT :slice_size
-    """
-)
 
 
 def count_past(transaction: Transaction, asked: Past) -> PastCount:
@@ -180,8 +199,8 @@ def count_past(transaction: Transaction, asked: Past) -> PastCount:
                    count(*) FILTER (WHERE queued AND NOT delivered) AS queued,
                    count(*) FILTER (WHERE after_deletion) AS withheld
             FROM (SELECT i.after_deletion, {_DELIVERED} AS delivered, {_QUEUED} AS queued
-                  FROM bridge.completion_instance i
-                  WHERE i.site = ANY(:sites) AND i.time_completed >= :since AND i.ended_at IS NULL) found
+                  FROM {ROUTED}
+                  WHERE {_ASKED} AND i.ended_at IS NULL{condition(asked.route)}) found
             """
         ),
         _values(asked),
@@ -190,7 +209,8 @@ def count_past(transaction: Transaction, asked: Past) -> PastCount:
 
 
 def _values(asked: Past) -> dict[str, object]:
-    return {"destination": asked.destination, "sites": list(asked.sites), "since": asked.since}
+    given = {"destination": asked.destination, "sites": list(asked.sites), "since": asked.since}
+    return given | values(asked.route)
 
 
 def _slices(transaction: Transaction, statement: TextClause, values: dict[str, object]) -> Iterator[Sequence[Row[Any]]]:

@@ -33,7 +33,8 @@ def acknowledge(
     """Mark items sent and write the ledger and the hour's counts; how many.
 
     A positive answer is true also after the lease was lost: an item that nobody holds now is marked sent as well,
-    but a cancelled one only where no other item of its instance has taken its place.
+    but a cancelled one only where no other item of its instance has taken its place. What is not marked now keeps
+    the answer in its trace.
 
     :param references: what the destination calls each item, by item id.
     """
@@ -44,7 +45,10 @@ def acknowledge(
         "log_id": log_id,
         "now": now,
     }
-    return int(transaction.execute(_ACKNOWLEDGE, values).scalar_one())
+    sent = int(transaction.execute(_ACKNOWLEDGE, values).scalar_one())
+    if sent < len(references):
+        _note_late(transaction, dict.fromkeys(references, "the destination has it"), log_id=log_id, now=now)
+    return sent
 
 
 def retry(transaction: Transaction, token: UUID, failures: Sequence[Failure], *, log_id: int, now: datetime) -> int:
@@ -52,9 +56,47 @@ def retry(transaction: Transaction, token: UUID, failures: Sequence[Failure], *,
     return _settle(transaction, token, failures, log_id=log_id, now=now, state="failed", verb="retry")
 
 
-def reject(transaction: Transaction, token: UUID, failures: Sequence[Failure], *, log_id: int, now: datetime) -> int:
-    """Mark claimed items dead: refused for good, or out of attempts; how many were still ours."""
+def reject(
+    transaction: Transaction, token: UUID, failures: Sequence[Failure], *, log_id: int | None, now: datetime
+) -> int:
+    """Mark claimed items dead: refused for good, or out of attempts; how many were still ours.
+
+    :param log_id: none: without any request.
+    """
     return _settle(transaction, token, failures, log_id=log_id, now=now, state="dead", verb="reject")
+
+
+def note(
+    transaction: Transaction, token: UUID, ids: Sequence[int], *, verb: str, words: str, log_id: int, now: datetime
+) -> None:
+    """Write a request that moved nothing forward into the trace of its claimed items, before they are put back.
+
+    :param verb: ``release`` or ``split``; where the lease was lost, it is ``late`` instead.
+    """
+    statement = text(
+        """
+        INSERT INTO bridge.item_event (item_id, at, verb, actor, words, export_log_id)
+        SELECT id, :now, CASE WHEN claim_token = :token THEN :verb ELSE 'late' END, 'push', :words, :log_id
+        FROM bridge.export_queue WHERE id = ANY(:ids)
+        """
+    )
+    if ids:
+        values = {"ids": list(ids), "token": token, "verb": verb, "words": words, "log_id": log_id, "now": now}
+        transaction.execute(statement, values)
+
+
+def _note_late(transaction: Transaction, said: Mapping[int, str], *, log_id: int, now: datetime) -> None:
+    """Write what was answered into the trace of those items that it could not move any more."""
+    statement = text(
+        """
+        INSERT INTO bridge.item_event (item_id, at, verb, actor, words, export_log_id)
+        SELECT q.id, :now, 'late', 'push', a.said || '; it came after the lease was lost and changes nothing', :log_id
+        FROM unnest(cast(:ids AS bigint[]), cast(:said AS text[])) AS a (id, said)
+        JOIN bridge.export_queue q ON q.id = a.id
+        WHERE q.export_log_id IS DISTINCT FROM :log_id
+        """
+    )
+    transaction.execute(statement, {"ids": list(said), "said": list(said.values()), "log_id": log_id, "now": now})
 
 
 def _settle(
@@ -62,12 +104,12 @@ def _settle(
     token: UUID,
     failures: Sequence[Failure],
     *,
-    log_id: int,
+    log_id: int | None,
     now: datetime,
     state: str,
     verb: str,
 ) -> int:
-    return transaction.execute(
+    settled = transaction.execute(
         _settle_as(state, verb),
         {
             "ids": [each.item_id for each in failures],
@@ -81,6 +123,10 @@ def _settle(
             "now": now,
         },
     ).rowcount
+    if settled < len(failures) and log_id is not None:
+        said = {each.item_id: each.error_words for each in failures}
+        _note_late(transaction, said, log_id=log_id, now=now)
+    return settled
 
 
 def _settle_as(state: str, verb: str) -> TextClause:
@@ -99,8 +145,8 @@ def _settle_as(state: str, verb: str) -> TextClause:
             WHERE q.id = f.id AND q.state = 'sending' AND q.claim_token = :token
             RETURNING q.id, q.error_words
         )
-        INSERT INTO bridge.item_event (item_id, at, verb, actor, words)
-        SELECT id, :now, '{verb}', 'push', error_words FROM failed
+        INSERT INTO bridge.item_event (item_id, at, verb, actor, words, export_log_id)
+        SELECT id, :now, '{verb}', 'push', error_words, :log_id FROM failed
         """
     )
 
@@ -130,7 +176,9 @@ _ACKNOWLEDGE = text(
         INSERT INTO bridge.delivery_hour AS h (destination, hour, delay_bucket, sent)
         SELECT destination, date_trunc('hour', cast(:now AS timestamptz)),
                CASE WHEN lane = 'backfill' THEN -1
-                    ELSE floor(4 * log(2, greatest(1, extract(epoch FROM :now - staged_at)))) END AS delay_bucket,
+                    -- in floating point: PostgreSQL takes microseconds for a logarithm of the numeric type
+                    ELSE floor(4 * ln(greatest(1, cast(extract(epoch FROM :now - staged_at) AS float8)))
+                               / ln(2.0::float8) + 1e-9) END AS delay_bucket,
                count(*)
         FROM sent GROUP BY 1, 2, 3 ORDER BY 1, 2, 3  -- one order for all, or two batches could wait for each other
         ON CONFLICT (destination, hour, delay_bucket) DO UPDATE SET sent = h.sent + excluded.sent

@@ -21,6 +21,7 @@ def staging_engine(url: str, *, connections: int = 5) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error must not print whose completion it was about
         connect_args={"application_name": "totara-bridge", "connect_timeout": 10},
     )
 

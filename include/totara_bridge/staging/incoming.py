@@ -7,7 +7,13 @@ from enum import StrEnum
 from psycopg import sql
 from sqlalchemy import TextClause, text
 
-from totara_bridge.completion import COMPLETION_COLUMNS, COURSE_COLUMNS, HISTORY_COLUMNS, LEARNER_COLUMNS
+from totara_bridge.completion import (
+    AUDIENCE_MEMBER_COLUMNS,
+    COMPLETION_COLUMNS,
+    COURSE_COLUMNS,
+    HISTORY_COLUMNS,
+    LEARNER_COLUMNS,
+)
 from totara_bridge.staging.engine import Transaction, driver
 
 _TYPES = {
@@ -25,12 +31,16 @@ _TYPES = {
     "short_name": "text",
     "full_name": "text",
     "visible": "boolean",
+    "category_path": "text",
+    "audience": "text",
+    "whole": "boolean",
 }
 
 #: The end of the year 9999 in Unix seconds: neither PostgreSQL's text nor Python's dates go beyond.
 _LAST_SECOND = 253_402_300_799
 
 PAIR_COLUMNS = ("user_id", "course_id")
+AUDIENCE_COLUMNS = ("audience", "whole")
 
 
 class Incoming(StrEnum):
@@ -46,6 +56,9 @@ class Incoming(StrEnum):
     WHOLE_COURSE = "incoming_whole_course"
     #: every pair that Totara has, also those that the connection's query leaves out; empty without a query
     PRESENT = "incoming_present"
+    #: the audiences that were read, and whether whole or only of the learners in `LEARNER`
+    AUDIENCE = "incoming_audience"
+    AUDIENCE_MEMBER = "incoming_audience_member"
 
 
 _COLUMNS = {
@@ -56,6 +69,8 @@ _COLUMNS = {
     Incoming.PAIR: PAIR_COLUMNS,
     Incoming.WHOLE_COURSE: ("course_id",),
     Incoming.PRESENT: PAIR_COLUMNS,
+    Incoming.AUDIENCE: AUDIENCE_COLUMNS,
+    Incoming.AUDIENCE_MEMBER: AUDIENCE_MEMBER_COLUMNS,
 }
 
 

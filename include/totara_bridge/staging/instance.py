@@ -5,9 +5,13 @@ The rules, in the order in which the statements apply them, per pair of learner 
 1. An instance whose completion row or history row is gone is lost, unless one of the next rules finds it again.
 2. A history row is the instance that it already is, or a lost one of its date: then that one was archived. Failing
    both, it is the instance that was current until now: it was edited and archived between two reads.
-3. A completion row with a date is the instance with its row id; another date or status is the next revision, also
-   when it had been lost before. With a new row id it is a lost instance of that date.
+3. A complete row is the instance with its row id; another date or status is the next revision, also when it had
+   been lost before. With a new row id it is a lost instance of that date.
 4. What no rule has found is a new instance.
+
+No date is a date like any other: Totara has complete rows without one (its completion editor lists them as wrong),
+and archives those too, as it archives nothing that is not complete. Such an instance has no time completed until
+Totara says one.
 """
 
 from collections.abc import Sequence
@@ -19,6 +23,7 @@ from sqlalchemy import TextClause, text
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.instance_rules import (
     ARCHIVE,
+    COMPLETE,
     CURRENT,
     PAIR,
     UNKNOWN_CURRENT,
@@ -45,7 +50,8 @@ def merge(
 ) -> InstanceChanges:
     """Bring the instances up to what was read; what was touched is in the table ``touched_instance``.
 
-    :param by_date: number new instances in the order of their dates, for `deliverable.raise_baselines`.
+    :param by_date: number new instances in the order of their dates, those without one first, for
+        `deliverable.raise_baselines`.
     """
     lose = (lose_current(whole_site=whole_site), lose_archived(whole_site=whole_site))
     for statement in (*_PREPARE, *lose, *ARCHIVE, *CURRENT, *_NEW):
@@ -67,24 +73,22 @@ _PREPARE: Sequence[TextClause] = (
         CREATE TEMPORARY TABLE new_history ON COMMIT DROP AS
         SELECT h.history_id, h.user_id, h.course_id, to_timestamp(h.time_completed) AS time_completed
         FROM incoming_history h
-        WHERE h.time_completed IS NOT NULL AND NOT EXISTS (
+        WHERE NOT EXISTS (
             SELECT FROM bridge.completion_instance i
             WHERE i.site = :site AND i.user_id = h.user_id AND i.course_id = h.course_id
-              AND i.history_id = h.history_id AND i.time_completed = to_timestamp(h.time_completed)
-              AND i.ended_at IS NULL)
+              AND i.history_id = h.history_id AND i.ended_at IS NULL
+              AND i.time_completed IS NOT DISTINCT FROM to_timestamp(h.time_completed))
         """
     ),
     text(
-        """
+        f"""
         CREATE TEMPORARY TABLE new_current ON COMMIT DROP AS
-        SELECT c.row_id, c.user_id, c.course_id, c.status, to_timestamp(c.time_completed) AS time_completed
-        FROM incoming_completion c
-        LEFT JOIN bridge.completion_instance i
-               ON i.site = :site AND i.user_id = c.user_id AND i.course_id = c.course_id
-              AND i.archived_at IS NULL AND i.ended_at IS NULL
-        WHERE c.time_completed IS NOT NULL
-          AND (i.id IS NULL OR i.row_id IS DISTINCT FROM c.row_id OR i.status <> c.status
-               OR i.time_completed <> to_timestamp(c.time_completed))
+        SELECT n.row_id, n.user_id, n.course_id, n.status, to_timestamp(n.time_completed) AS time_completed
+        FROM incoming_completion n
+        LEFT JOIN bridge.completion_instance i ON {PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL
+        WHERE {COMPLETE}
+          AND (i.id IS NULL OR i.row_id IS DISTINCT FROM n.row_id OR i.status <> n.status
+               OR i.time_completed IS DISTINCT FROM to_timestamp(n.time_completed))
         """
     ),
     text("ANALYZE new_history"),
@@ -98,7 +102,7 @@ _WANTED = text(
     CREATE TEMPORARY TABLE wanted_instance ON COMMIT DROP AS
     SELECT n.*, l.deleted_at IS NOT NULL AS after_deletion,
            (SELECT coalesce(max(i.ordinal) + 1, 0) FROM bridge.completion_instance i
-            WHERE {PAIR} AND i.first_time_completed = n.time_completed)
+            WHERE {PAIR} AND i.first_time_completed IS NOT DISTINCT FROM n.time_completed)
            + row_number() OVER (PARTITION BY n.user_id, n.course_id, n.time_completed
                                 ORDER BY n.history_id NULLS LAST) - 1 AS ordinal
     FROM (SELECT user_id, course_id, NULL::bigint AS row_id, history_id, 'complete' AS status, time_completed
@@ -128,7 +132,7 @@ _INSERT_NEW = text(
                1, record_key, after_deletion, :now, CASE WHEN history_id IS NOT NULL THEN cast(:now AS timestamptz) END
         FROM ({_KEYED}) new_instance
         -- by pair, as two of the indexes have it, so that a first load fills them from left to right
-        ORDER BY CASE WHEN :by_date THEN time_completed END, user_id, course_id, time_completed, ordinal
+        ORDER BY CASE WHEN :by_date THEN time_completed END NULLS FIRST, user_id, course_id, time_completed, ordinal
         RETURNING id, after_deletion
     )
     INSERT INTO touched_instance SELECT id, CASE WHEN after_deletion THEN 'withheld' ELSE 'new' END FROM touched

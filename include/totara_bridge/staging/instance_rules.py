@@ -2,13 +2,17 @@
 
 Each notes what it touched in the temporary table ``touched_instance``: an instance's id, and ``lost``, ``archived``,
 ``revised`` or, where only Totara's row ids changed, ``found``.
+
+Times are compared with ``IS [NOT] DISTINCT FROM``, never with ``=`` or ``USING``: no date is a date like any other.
 """
 
 from collections.abc import Sequence
 
 from sqlalchemy import TextClause, text
 
+from totara_bridge.completion import Status
 from totara_bridge.staging import scope
+from totara_bridge.staging.schema.table import one_of
 
 
 def _touch(statement: str, change: str) -> TextClause:
@@ -18,6 +22,9 @@ def _touch(statement: str, change: str) -> TextClause:
         "INSERT INTO touched_instance SELECT id, change FROM touched"
     )
 
+
+#: A completion row ``n`` that says that the course was completed, with a date or without.
+COMPLETE = one_of("n.status", (Status.COMPLETE, Status.COMPLETE_RPL))
 
 PAIR = "i.site = :site AND i.user_id = n.user_id AND i.course_id = n.course_id"
 _JUST_LOST = "EXISTS (SELECT FROM touched_instance t WHERE t.id = i.id AND t.change = 'lost')"
@@ -29,7 +36,7 @@ UNKNOWN_HISTORY = f"""
                        WHERE {PAIR} AND i.history_id = n.history_id AND i.ended_at IS NULL))
 """
 
-#: The completion rows ``n`` with a date that are no instance yet.
+#: The complete rows ``n`` that are no instance yet.
 UNKNOWN_CURRENT = f"""
     (SELECT n.* FROM new_current n
      WHERE NOT EXISTS (SELECT FROM bridge.completion_instance i
@@ -44,8 +51,9 @@ def lose_current(*, whole_site: bool) -> TextClause:
         WHERE i.site = :site AND i.archived_at IS NULL AND i.ended_at IS NULL
           AND {scope.condition("i", whole_site=whole_site)}
           AND NOT EXISTS (SELECT FROM incoming_completion n WHERE n.row_id = i.row_id
-                          AND n.user_id = i.user_id AND n.course_id = i.course_id
-                          AND n.time_completed IS NOT NULL)
+                          -- a row that stays complete and loses its date has regressed nothing: the learner has
+                          -- completed the course, and Totara does not say when any more
+                          AND n.user_id = i.user_id AND n.course_id = i.course_id AND {COMPLETE})
         """,
         "'lost'",
     )
@@ -58,8 +66,7 @@ def lose_archived(*, whole_site: bool) -> TextClause:
         WHERE i.site = :site AND i.archived_at IS NOT NULL AND i.ended_at IS NULL
           AND {scope.condition("i", whole_site=whole_site)}
           AND NOT EXISTS (SELECT FROM incoming_history n WHERE n.history_id = i.history_id
-                          AND n.user_id = i.user_id AND n.course_id = i.course_id
-                          AND n.time_completed IS NOT NULL)
+                          AND n.user_id = i.user_id AND n.course_id = i.course_id)
         """,
         "'lost'",
     )
@@ -90,7 +97,8 @@ ARCHIVE: Sequence[TextClause] = (
                     FROM bridge.completion_instance i
                     WHERE i.site = :site AND i.ended_at IS NOT NULL
                       AND (i.user_id, i.course_id) IN (SELECT user_id, course_id FROM new_history)) lost
-                USING (user_id, course_id, time_completed, place)) match
+                ON lost.user_id = n.user_id AND lost.course_id = n.course_id AND lost.place = n.place
+               AND lost.time_completed IS NOT DISTINCT FROM n.time_completed) match
         WHERE i.id = match.id
         """,
         "CASE WHEN NOT match.just_lost THEN 'revised' WHEN match.archived_at IS NULL THEN 'archived' ELSE 'found' END",
@@ -104,7 +112,7 @@ ARCHIVE: Sequence[TextClause] = (
               FROM {UNKNOWN_HISTORY} n
               JOIN bridge.completion_instance i ON {PAIR} AND i.archived_at IS NULL AND {_JUST_LOST}
               WHERE NOT EXISTS (SELECT FROM new_current c WHERE c.user_id = i.user_id AND c.course_id = i.course_id
-                                AND c.time_completed = i.time_completed)
+                                AND c.time_completed IS NOT DISTINCT FROM i.time_completed)
               ORDER BY i.id, n.history_id DESC) match
         WHERE i.id = match.id
         """,
@@ -130,11 +138,13 @@ CURRENT: Sequence[TextClause] = (
             ended_at = NULL, archived_at = NULL, history_id = NULL, revision = i.revision + match.revised::int,
             revised_at = CASE WHEN match.revised THEN :now ELSE i.revised_at END
         FROM (SELECT DISTINCT ON (n.user_id, n.course_id) i.id, n.row_id, n.status, n.time_completed,
-                     (NOT {_JUST_LOST} OR i.time_completed <> n.time_completed OR i.status <> n.status) AS revised
+                     (NOT {_JUST_LOST} OR i.time_completed IS DISTINCT FROM n.time_completed
+                      OR i.status <> n.status) AS revised
               FROM {UNKNOWN_CURRENT} n
               JOIN bridge.completion_instance i ON {PAIR} AND i.ended_at IS NOT NULL
-               AND (i.row_id = n.row_id OR i.time_completed = n.time_completed)
-              ORDER BY n.user_id, n.course_id, i.row_id = n.row_id DESC, {_JUST_LOST} DESC, i.id DESC) match
+               AND (i.row_id = n.row_id OR i.time_completed IS NOT DISTINCT FROM n.time_completed)
+              ORDER BY n.user_id, n.course_id, i.row_id IS NOT DISTINCT FROM n.row_id DESC, {_JUST_LOST} DESC,
+                       i.id DESC) match
         WHERE i.id = match.id
         """,
         "CASE WHEN match.revised THEN 'revised' ELSE 'found' END",

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.errors import ConfigurationInvalid
@@ -44,6 +44,11 @@ def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value
         .values(scope=scope, name=name, **written)
         .on_conflict_do_update(index_elements=[SettingRow.scope, SettingRow.name], set_=written)
     )
+
+
+def forget(transaction: Transaction, *, scope: str = EVERYWHERE, name: str) -> None:
+    """Leave one switch to whatever holds for all, or to its default."""
+    transaction.execute(delete(SettingRow).where(SettingRow.scope == scope, SettingRow.name == name))
 
 
 def _checked(values: dict[str, Any], scope: str) -> Settings:

@@ -8,11 +8,11 @@ class State(StrEnum):
 
     QUEUED = "queued"  #: waits for its first attempt, or was requeued; a drain claims it
     SENDING = "sending"  #: leased to one batch; goes back by itself once the lease has run out
-    SENT = "sent"  #: the destination has it; final
+    SENT = "sent"  #: the destination has it; final, unless a person has it sent again
     FAILED = "failed"  #: the last attempt failed; a drain claims it again once ``next_attempt_at`` has come
     DEAD = "dead"  #: refused for good, or out of attempts; only a person moves it
-    HELD = "held"  #: cannot be sent yet; goes to queued when the reason is gone
-    CANCELLED = "cancelled"  #: withdrawn before it was posted, by a person or because Totara lost it
+    HELD = "held"  #: cannot be sent yet; goes to queued when nothing is missing any more
+    CANCELLED = "cancelled"  #: withdrawn, by a person, or because Totara lost it before it was posted
 
 
 class Kind(StrEnum):
@@ -46,8 +46,13 @@ TRANSITIONS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "release": (frozenset({State.SENDING}), frozenset({State.QUEUED, State.FAILED})),
     "retry": (frozenset({State.SENDING}), frozenset({State.FAILED})),
     "reject": (frozenset({State.SENDING}), frozenset({State.DEAD})),
+    "hold": (frozenset({State.QUEUED, State.FAILED}), frozenset({State.HELD})),
+    "unhold": (frozenset({State.HELD}), frozenset({State.QUEUED})),
+    # what was never posted is held, so that its payload is made anew before it may go
+    "requeue": (frozenset({State.FAILED, State.DEAD, State.CANCELLED}), frozenset({State.QUEUED, State.HELD})),
     "cancel": (
         frozenset({State.QUEUED, State.FAILED, State.DEAD, State.HELD}),
         frozenset({State.CANCELLED}),
     ),
+    "resend": (frozenset({State.SENT}), frozenset({State.QUEUED})),
 }

@@ -15,6 +15,7 @@ from totara_bridge.totara.connection import TotaraConnection
 _READ = {
     "user": "id username idnumber email firstname lastname suspended deleted timemodified",
     "course": "id category shortname idnumber fullname visible timecreated timemodified",
+    "course_categories": "id path",
     "course_completions": "id userid course timeenrolled timestarted timecompleted status rpl rplgrade",
     "course_completion_history": "id courseid userid timecompleted grade",
     "course_completion_log": "id courseid userid timemodified",

@@ -1,6 +1,6 @@
 """What the bridge asks of a Totara, whichever way it is read: one consistent snapshot, record by record."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -50,6 +50,14 @@ class Snapshot(Protocol):
 
     def present_pairs(self, window: Window | None) -> Iterator[bytes]:
         """user_id and course_id of each pair that Totara has, also those that the query leaves out."""
+        ...
+
+    def audiences(self, id_numbers: Sequence[str]) -> frozenset[str]:
+        """Those of these audiences that Totara has, by their id numbers."""
+        ...
+
+    def audience_members(self, id_numbers: Sequence[str], window: Window | None) -> Iterator[bytes]:
+        """Who is in these audiences; the query limits them only within a window, to the learners it gives."""
         ...
 
 

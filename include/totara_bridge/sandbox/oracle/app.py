@@ -90,6 +90,7 @@ async def get_received(
     answer = sandbox.store.counts(key=key, user_id=user_id) | {
         "token_requests": sandbox.tokens.requests,
         "tokens_issued": sandbox.tokens.issued,
+        "faults_met": sandbox.faults.met,
     }
     if keys:
         answer |= {"stored": sandbox.store.stored_keys(), "times": sandbox.store.times_received()}

@@ -1,22 +1,20 @@
 """The completions endpoint: checks, stores each new key once, answers per item, or goes wrong as ordered."""
 
 import asyncio
+import gzip
 import json
+import zlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
 
 from totara_bridge.sandbox.oracle.faults import Action, Faults
+from totara_bridge.sandbox.oracle.limiter import Limiter
+from totara_bridge.sandbox.oracle.spoilt import TRANSPORT, HangUp, on_the_wire, ordered, spoilt
 from totara_bridge.sandbox.oracle.store import Sent, Store
 from totara_bridge.sandbox.oracle.tokens import Settings, Tokens
-
-#: Where the server puts the connection's transport, so that a fault can close it.
-TRANSPORT = "sandbox.transport"
-
-_PAGE = "<!doctype html><html><head><title>Signed out</title></head><body>Please sign in again.</body></html>"
 
 
 class Item(BaseModel):
@@ -40,20 +38,26 @@ class Sandbox:
         self.tokens = tokens
         self.settings = Settings()
         self.faults = Faults()
+        self._limiter = Limiter()
         self.changed = asyncio.Condition()  #: notified when a request begins or ends
+        self._late: dict[asyncio.Transport, bytes] = {}  #: answers that come once more, by connection
         self._closing = asyncio.Event()
         self._released = asyncio.Event()
 
     async def receive(self, request: Request) -> Response:
         """One request to the completions endpoint, on record before it is looked at."""
-        body = await request.body()
+        wire = await request.body()
+        body = _decoded(request, wire)
         items = _items_of(body)
-        number = self.store.begin(request.headers.get("idempotency-key"), len(body), items)
+        number = self.store.begin(request.headers.get("idempotency-key"), len(wire), items)
         await self._tell()
+        transport: asyncio.Transport = request.scope[TRANSPORT]
+        transport.write(self._late.pop(transport, b""))
         status: int | None = None
         try:
             answer = await self._answer(request, body, number, items)
             status = None if isinstance(answer, HangUp) else answer.status_code
+            answer.headers.setdefault("X-Request-Id", f"sbx-{number}")
         finally:
             self.store.finish(number, status)
             await self._tell()
@@ -70,7 +74,7 @@ class Sandbox:
         if action.close:
             return HangUp()
         if action.answers_itself:
-            return _ordered(action)
+            return ordered(action)
         return self.tokens.answer(dict(request.headers), body, self.settings)
 
     def release(self) -> None:
@@ -92,6 +96,8 @@ class Sandbox:
     async def _answer(self, request: Request, body: bytes, number: int, items: list[Sent]) -> Response:
         if not self.tokens.holds(request.headers.get("authorization", "")):
             return _error(401, "SBX-401", "The access token is missing, expired or revoked.")
+        if self._limiter.refuses(self.settings.requests_per_second):
+            return _too_many(self.settings.retry_after)
         whole, each = self.faults.meeting_request("completions", size=len(body), items=items)
         await self._pause(self.settings.latency + whole.delay)
         if whole.hang == "before":
@@ -99,11 +105,13 @@ class Sandbox:
         if whole.close == "before":
             return HangUp()
         if whole.answers_itself and not whole.store:
-            return _ordered(whole)
+            return ordered(whole)
         answer = _malformed(request, body, items) or self._store(number, items, each)
         if whole.hang == "after":
             await self._hang()
-        return _spoilt(answer, whole)
+        if whole.twice == "late":
+            self._late[request.scope[TRANSPORT]] = on_the_wire(answer)
+        return spoilt(answer, whole)
 
     def _store(self, number: int, items: list[Sent], each: dict[str, Action]) -> Response:
         errors = {sent.key: error for sent in items if (error := _ordered_error(sent, each) or _invalid(sent))}
@@ -137,28 +145,21 @@ class Sandbox:
             self.changed.notify_all()
 
 
-class HangUp(Response):
-    """No answer, or its beginning only: the connection closes."""
+def _decoded(request: Request, wire: bytes) -> bytes:
+    """The body as it was before it was compressed; what cannot be told is nothing, and refused as malformed."""
+    if request.headers.get("content-encoding", "identity") == "identity":
+        return wire
+    try:
+        return gzip.decompress(wire)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
-    def __init__(self, beginning: Response | None = None, length: int = 0) -> None:
-        """Close after ``length`` bytes of the body of ``beginning``, or without a word."""
-        super().__init__()
-        self._beginning = beginning
-        self._length = length
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what is to be sent and wait until the connection is gone."""
-        transport = scope[TRANSPORT]
-        if self._beginning is None:
-            transport.abort()
-        else:
-            head = {"type": "http.response.start", "status": self._beginning.status_code}
-            await send({**head, "headers": self._beginning.raw_headers})
-            body = bytes(self._beginning.body)[: self._length]
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            transport.close()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+def _too_many(retry_after: int | None) -> Response:
+    answer = _error(429, "SBX-429", "Too many requests: send fewer in a second.")
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
 
 
 def _items_of(body: bytes) -> list[Sent]:
@@ -198,27 +199,6 @@ def _invalid(sent: Sent) -> dict[str, Any] | None:
         message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         return {"status": "rejected", "error": {"code": "SBX-ITEM", "message": message}}
     return None
-
-
-def _ordered(action: Action) -> Response:
-    if action.html:
-        return HTMLResponse(_PAGE, 200, action.headers)
-    status = action.status or 200
-    if action.body is None or isinstance(action.body, str):
-        return Response(action.body, status, action.headers)
-    return JSONResponse(action.body, status, action.headers)
-
-
-def _spoilt(answer: Response, action: Action) -> Response:
-    if action.close == "after":
-        return HangUp()
-    if action.answers_itself:
-        return _ordered(action)
-    if action.cut is not None:
-        return HangUp(answer, action.cut)
-    if action.truncate is not None:
-        return Response(bytes(answer.body)[: action.truncate], answer.status_code, media_type="application/json")
-    return answer
 
 
 def _error(status: int, code: str, detail: str) -> Response:

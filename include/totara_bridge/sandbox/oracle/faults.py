@@ -40,6 +40,8 @@ class Action(_Part):
     store: bool = False  #: with ``status`` or ``html``: keep the items all the same
     truncate: int | None = None  #: as many bytes of the true answer, well-formed HTTP
     cut: int | None = None  #: as many bytes of the true answer, then the connection closes
+    #: the true answer names each item twice; or comes twice: at once, or late, when the connection's next request came
+    twice: Literal["results", "at_once", "late"] | None = None
     item: str | None = None  #: this status word for the items met, which are not stored; missing: no result
     code: str = "SBX-1"  #: of the items' error
     message: str = "The sandbox was told to refuse this item."
@@ -62,6 +64,7 @@ class Faults:
 
     def __init__(self) -> None:
         """No faults."""
+        self.met = 0  #: requests and items that a fault acted on, since the start
         self._faults: list[Fault] = []
         self._seen: dict[int, int] = {}
         self._used: dict[int, int] = {}
@@ -100,6 +103,7 @@ class Faults:
         if match.next is not None and self._used.get(number, 0) >= match.next:
             return False
         self._used[number] = self._used.get(number, 0) + 1
+        self.met += 1
         return True
 
 

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH, create_app
-from totara_bridge.sandbox.oracle.completions import TRANSPORT, Sandbox
+from totara_bridge.sandbox.oracle.completions import Sandbox
+from totara_bridge.sandbox.oracle.spoilt import TRANSPORT
 from totara_bridge.sandbox.oracle.store import Store
 from totara_bridge.sandbox.oracle.tokens import Tokens
 

@@ -30,6 +30,11 @@ CREATE TABLE IF NOT EXISTS item (         -- what was accepted: one row per idem
     request INTEGER NOT NULL REFERENCES request (id),
     conflicts INTEGER NOT NULL DEFAULT 0  -- times that the key came again with another payload
 );
+CREATE TABLE IF NOT EXISTS acceptance (   -- every item that was stored, or answered as a duplicate, each time
+    request INTEGER NOT NULL REFERENCES request (id),
+    key TEXT NOT NULL,
+    word TEXT NOT NULL                    -- stored, duplicate
+);
 UPDATE request SET state = 'lost' WHERE state = 'in_flight';
 """
 
@@ -88,10 +93,15 @@ class Store:
     def store(self, request: int, items: Iterable[Sent]) -> dict[str, Stored]:
         """Keep each item whose key is new; a known key keeps its first payload."""
         with self._transaction() as database:
-            return {sent.key: _store(database, request, sent) for sent in items}
+            became = {sent.key: _store(database, request, sent) for sent in items}
+            database.executemany(
+                "INSERT INTO acceptance (request, key, word) VALUES (?, ?, ?)",
+                [(request, key, each.word) for key, each in became.items()],
+            )
+        return became
 
     def counts(self, *, key: str | None = None, user_id: int | None = None) -> dict[str, Any]:
-        """Requests by state and status, distinct keys stored, keys and items received, conflicts."""
+        """Requests by state and status, distinct keys stored, keys and items received, duplicates, conflicts."""
         limits = {"key": key, "user": user_id}
         requests = self._rows("SELECT state, status, count(*) AS n FROM request GROUP BY state, status")
         received = self._rows(
@@ -104,6 +114,11 @@ class Store:
             " WHERE (:key IS NULL OR key = :key) AND (:user IS NULL OR user_id = :user)",
             limits,
         )[0]
+        duplicates = self._rows(
+            "SELECT count(*) AS n FROM acceptance JOIN item USING (key) WHERE word = 'duplicate'"
+            " AND (:key IS NULL OR key = :key) AND (:user IS NULL OR user_id = :user)",
+            limits,
+        )[0]
         return {
             "requests": sum(row["n"] for row in requests),
             "in_flight": sum(row["n"] for row in requests if row["state"] == "in_flight"),
@@ -113,6 +128,7 @@ class Store:
             "items_received": received["items"],
             "keys_received": received["keys"],
             "keys_stored": stored["keys"],
+            "duplicates": duplicates["n"],
             "conflicts": stored["conflicts"],
         }
 

@@ -22,6 +22,8 @@ class Settings(BaseModel):
     granted_scope: str | None = None  #: told in the answer, whatever was asked for
     empty_answers: bool = False  #: 2xx without a body instead of results per item
     latency: float = Field(default=0.0, ge=0)  #: seconds that each completions request takes
+    requests_per_second: float | None = Field(default=None, gt=0)  #: completions requests beyond it are answered 429
+    retry_after: int | None = None  #: seconds, told with such a 429
 
 
 class Tokens:

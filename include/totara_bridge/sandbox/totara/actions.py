@@ -59,6 +59,16 @@ class TotaraActs(SiteActs):
             row = self._current(connection, user, course)
             self._save(connection, row, values | self._job(connection, user))
 
+    def complete_without_date(self, user: int, course: int, note: str | None = None) -> None:
+        """The row becomes complete, by RPL with a note, and has no date, or no more.
+
+        Totara's completion editor lists such rows as wrong. How one comes to be was not recorded: here it is logged.
+        """
+        status = Status.COMPLETE_RPL if note else Status.COMPLETE
+        with self.engine.begin() as connection:
+            row = self._current(connection, user, course)
+            self._save(connection, row, {"timecompleted": None, "rpl": note}, status=status)
+
     def meet_criterion(self, user: int, course: int, criterion: int) -> None:
         """A learner meets a criterion; the last one completes the course, the first one begins it.
 
@@ -94,9 +104,11 @@ class TotaraActs(SiteActs):
             self._delete(connection, self._current(connection, user, course))
 
     def archive(self, user: int, course: int) -> int:
-        """A recertification window opens, or somebody archives. Gives the history row's id."""
+        """A recertification window opens, or somebody archives what is complete. Gives the history row's id."""
         with self.engine.begin() as connection:
             row = self._current(connection, user, course)
+            if row["status"] not in (Status.COMPLETE, Status.COMPLETE_RPL):
+                raise LookupError(f"User {user} has not completed course {course}: Totara archives nothing else.")
             kept = {"timecompleted": row["timecompleted"], "grade": row["rplgrade"]}
             past = self.tables.course_completion_history
             history_id = self._insert(connection, past, courseid=course, userid=user, **kept)
@@ -190,9 +202,10 @@ class TotaraActs(SiteActs):
         *,
         what: str = change_log.UPDATED,
         changed_by: int = ADMIN,
+        status: Status | None = None,
     ) -> None:
         after = {**row, **values}
-        after["status"] = _status(after)
+        after["status"] = status or _status(after)
         current = self.tables.course_completions
         connection.execute(update(current).where(current.c.id == row["id"]).values(after))
         self._log(connection, row["course"], row["userid"], change_log.saved(what, after), changed_by)

@@ -21,6 +21,10 @@ def statements(site: Tables, plan: Plan) -> Iterator[str]:
     """In the order in which they must run."""
     yield _people(site, plan)
     yield _learners(site, plan)
+    yield f"""
+        INSERT INTO {site.course_categories} (id, name, sortorder, coursecount, depth, path)
+        VALUES (1, 'Miscellaneous', 10000, {plan.courses}, 1, '/1')
+    """
     yield _courses(site, plan)
     yield f"""
         INSERT INTO {site.enrol} (id, enrol, courseid, timecreated, timemodified)

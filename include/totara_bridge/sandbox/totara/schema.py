@@ -1,9 +1,9 @@
 """The tables of a Totara 17.3 that learning data is read from, portable to PostgreSQL, MySQL and MariaDB.
 
 Columns, lengths, defaults, unique keys and indexes were read off a real site (PostgreSQL, prefix ``ttr_``).
-Of ``enrol``, and of ``job_assignment``, ``org``, ``pos``, ``user_info_*`` and ``config``, whose definition
-was not recorded, only the columns needed here exist. No foreign keys: rows of deleted users and courses may
-stay.
+Of ``enrol``, and of ``course_categories``, ``job_assignment``, ``org``, ``pos``, ``user_info_*`` and ``config``,
+whose definition was not recorded, only the columns needed here exist. No foreign keys: rows of deleted users and
+courses may stay.
 """
 
 import functools
@@ -32,6 +32,7 @@ class Tables:
     org: Table
     pos: Table
     course: Table
+    course_categories: Table
     enrol: Table
     user_enrolments: Table
     course_completions: Table

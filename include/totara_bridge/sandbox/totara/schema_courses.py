@@ -46,6 +46,18 @@ def _course() -> Definition:
     )
 
 
+def _course_categories() -> Definition:
+    columns = [
+        *text(255, "name"),
+        *text(100, "idnumber", default=None),
+        *big("parent", "sortorder", "coursecount"),
+        *small("visible", default=1),
+        *big("timemodified", "depth"),
+        *text(255, "path"),
+    ]
+    return Definition("courcate", columns, "par_ix:parent")
+
+
 def _enrol() -> Definition:
     columns = [
         *text(20, "enrol"),
@@ -130,6 +142,7 @@ def _config() -> Definition:
 
 DEFINITIONS = {
     "course": _course,
+    "course_categories": _course_categories,
     "enrol": _enrol,
     "user_enrolments": _user_enrolments,
     "course_completions": _course_completions,

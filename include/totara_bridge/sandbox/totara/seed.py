@@ -24,6 +24,7 @@ _LOADED_AS_RECORDED = (
     "org",
     "pos",
     "course",
+    "course_categories",
     "enrol",
     "user_enrolments",
     "course_completions",

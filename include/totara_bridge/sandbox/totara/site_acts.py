@@ -6,7 +6,7 @@ None of it writes to the change log of completions (measured on 17.3).
 import random
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
@@ -55,6 +55,45 @@ class SiteActs(SiteReads):
                 criterion = {"course": course, "criteriatype": SELF_COMPLETION}
                 self._insert(connection, site.course_completion_criteria, **criterion)
             return course
+
+    def new_category(self, *, parent: int = 0) -> int:
+        """Create a course category, at the top or below another. Gives the id."""
+        category = self.tables.course_categories
+        with self.engine.begin() as connection:
+            above = connection.execute(select(category.c.path, category.c.depth).where(category.c.id == parent)).first()
+            path, depth = above or ("", 0)
+            number = self._next_number(connection, category)
+            row = {"name": f"Category {number}", "parent": parent, "sortorder": number * 10_000, "depth": depth + 1}
+            made = self._insert(connection, category, **row, timemodified=self._now())
+            connection.execute(update(category).where(category.c.id == made).values(path=f"{path}/{made}"))
+            return made
+
+    def move_course(self, course: int, *, category: int) -> None:
+        """A course goes to another category."""
+        table = self.tables.course
+        with self.engine.begin() as connection:
+            connection.execute(update(table).where(table.c.id == course).values(category=category))
+
+    def new_audience(self, id_number: str, members: Iterable[int] = ()) -> int:
+        """Create an audience with these members. Gives the id."""
+        with self.engine.begin() as connection:
+            row = {"name": id_number, "idnumber": id_number, "contextid": 1}
+            audience = self._insert(connection, self.tables.cohort, **row, **self._new())
+        for user in members:
+            self.join_audience(user, audience)
+        return audience
+
+    def join_audience(self, user: int, audience: int) -> None:
+        """A user becomes a member."""
+        with self.engine.begin() as connection:
+            member = {"cohortid": audience, "userid": user, "timeadded": self._now()}
+            self._insert(connection, self.tables.cohort_members, **member)
+
+    def leave_audience(self, user: int, audience: int) -> None:
+        """A user is a member no more: nothing tells of it."""
+        table = self.tables.cohort_members
+        with self.engine.begin() as connection:
+            connection.execute(delete(table).where(table.c.cohortid == audience, table.c.userid == user))
 
     def rename_user(self, user: int, lastname: str) -> None:
         """A profile is edited."""

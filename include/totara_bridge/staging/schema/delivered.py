@@ -35,6 +35,8 @@ class ItemRow(Table):
             postgresql_where=text("state IN ('queued', 'failed') AND shadowed_at IS NULL"),
         ),
         Index("export_queue_shadowed_ix", "destination", postgresql_where=text("shadowed_at IS NOT NULL")),
+        # a completion is found by its record key
+        Index("export_queue_amendment_key_ix", "idempotency_key", postgresql_where=text("kind <> 'completion'")),
         Index("export_queue_held_ix", "destination", "id", postgresql_where=text("state = 'held'")),
         Index(
             "export_queue_lease_ix",

@@ -95,6 +95,15 @@ class DatabaseSnapshot:
         """user_id and course_id of each pair, whatever the connection's query says."""
         return self._lines(self._statements.present_pairs(self._changes(window)))
 
+    def audiences(self, id_numbers: Sequence[str]) -> frozenset[str]:
+        """Those of these audiences that Totara has."""
+        found = {row[0] for row in self._rows(self._statements.audiences(id_numbers))}
+        return frozenset(found.intersection(id_numbers))  # MySQL compares without case
+
+    def audience_members(self, id_numbers: Sequence[str], window: Window | None) -> Iterator[bytes]:
+        """Lines with `AUDIENCE_MEMBER_COLUMNS`."""
+        return self._lines(self._statements.audience_members(id_numbers, self._changes(window)))
+
     def _changes(self, window: Window | None) -> Changes | None:
         """What the window names; asked once, as the snapshot does not change."""
         if window is None:

@@ -4,14 +4,15 @@ Names and meanings of columns as measured on Totara 17.3: times are Unix seconds
 foreign keys, so a row may belong to a deleted user; ``course_completions`` has no time of change, hence the log.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal, null, or_, select, union
+from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal, null, select, union
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from totara_bridge.completion import Status
+from totara_bridge.totara.database.columns import flag, status, totara_table
 from totara_bridge.totara.query import ReadQuery
 from totara_bridge.totara.source import Window
 
@@ -35,18 +36,19 @@ class Statements:
 
     def __init__(self, prefix: str, query: ReadQuery) -> None:
         self._query = query
-        self._completion = _table(
+        self._completion = totara_table(
             prefix + "course_completions",
             "id userid course status timeenrolled timestarted timecompleted rpl rplgrade",
         )
-        self._history = _table(prefix + "course_completion_history", "id courseid userid timecompleted grade")
-        self._log = _table(prefix + "course_completion_log", "id courseid userid timemodified")
-        self._criterion = _table(prefix + "course_completion_criteria", "id course")
-        self._met = _table(prefix + "course_completion_crit_compl", "userid course timecompleted")
-        self._user = _table(prefix + "user", "id username idnumber email firstname lastname suspended deleted")
-        self._course = _table(prefix + "course", "id category shortname idnumber fullname visible timecreated")
-        self._cohort = _table(prefix + "cohort", "id idnumber")
-        self._member = _table(prefix + "cohort_members", "cohortid userid")
+        self._history = totara_table(prefix + "course_completion_history", "id courseid userid timecompleted grade")
+        self._log = totara_table(prefix + "course_completion_log", "id courseid userid timemodified")
+        self._criterion = totara_table(prefix + "course_completion_criteria", "id course")
+        self._met = totara_table(prefix + "course_completion_crit_compl", "userid course timecompleted")
+        self._user = totara_table(prefix + "user", "id username idnumber email firstname lastname suspended deleted")
+        self._course = totara_table(prefix + "course", "id category shortname idnumber fullname visible timecreated")
+        self._category = totara_table(prefix + "course_categories", "id path")
+        self._cohort = totara_table(prefix + "cohort", "id idnumber")
+        self._member = totara_table(prefix + "cohort_members", "cohortid userid")
 
     def fingerprint(self) -> Statement:
         """When course 1, the site itself, was made."""
@@ -83,7 +85,7 @@ class Statements:
             row.id,
             row.userid,
             row.course,
-            _status(row),
+            status(row),
             self._progress(row, criteria.c.number),
             row.rplgrade,
             func.nullif(row.rpl, ""),
@@ -109,16 +111,43 @@ class Statements:
             row.email,
             row.firstname,
             row.lastname,
-            _flag(row.suspended),
-            _flag(row.deleted),
+            flag(row.suspended),
+            flag(row.deleted),
         ).where(row.id.in_(select(self._read_pairs(changes).c.userid)))
 
     def courses(self, changes: Changes | None) -> Statement:
         """Columns as in `COURSE_COLUMNS`, of courses with a completion or an archived one."""
         row = self._course.c
-        return select(row.id, row.category, row.shortname, row.idnumber, row.fullname, _flag(row.visible)).where(
-            row.id.in_(select(self._read_pairs(changes).c.courseid))
+        return (
+            select(
+                row.id,
+                row.category,
+                func.coalesce(self._category.c.path, ""),
+                row.shortname,
+                row.idnumber,
+                row.fullname,
+                flag(row.visible),
+            )
+            .select_from(self._course.outerjoin(self._category, self._category.c.id == row.category))
+            .where(row.id.in_(select(self._read_pairs(changes).c.courseid)))
         )
+
+    def audiences(self, id_numbers: Sequence[str]) -> Statement:
+        """The id numbers of those of these audiences that there are."""
+        return select(self._cohort.c.idnumber).where(self._cohort.c.idnumber.in_(id_numbers)).distinct()
+
+    def audience_members(self, id_numbers: Sequence[str], changes: Changes | None) -> Statement:
+        """Columns as in `AUDIENCE_MEMBER_COLUMNS`: of all users, or of the learners of `learners`."""
+        member = self._member.c
+        members = (
+            select(member.userid, self._cohort.c.idnumber)
+            .join(self._cohort, self._cohort.c.id == member.cohortid)
+            .where(self._cohort.c.idnumber.in_(id_numbers))
+            .distinct()  # nothing in Totara's database keeps two audiences from having one id number
+        )
+        if changes is None:
+            return members
+        return members.where(member.userid.in_(select(self._read_pairs(changes).c.userid)))
 
     def present_pairs(self, changes: Changes | None) -> Statement:
         """Each pair that has a completion or an archived one, whatever the connection's query says."""
@@ -216,31 +245,3 @@ class Statements:
             (criteria > 0, func.least(share, 100)),
             else_=null(),
         )
-
-
-def _status(row: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[str]:
-    """Totara's own reading: a row with a date is complete; the code 0 can occur on raw rows."""
-    by_rpl = or_(row.status == 75, func.coalesce(row.rpl, "") != "")
-    return case(
-        (and_(func.coalesce(row.timecompleted, 0) != 0, by_rpl), Status.COMPLETE_RPL.value),
-        (func.coalesce(row.timecompleted, 0) != 0, Status.COMPLETE.value),
-        (row.status == 75, Status.COMPLETE_RPL.value),
-        (row.status == 50, Status.COMPLETE.value),
-        (or_(row.status == 25, row.timestarted > 0), Status.IN_PROGRESS.value),
-        else_=Status.NOT_STARTED.value,
-    )
-
-
-def _flag(column: ColumnElement[int]) -> ColumnElement[str]:
-    return case((column != 0, "t"), else_="f")
-
-
-def _table(name: str, columns: str) -> sa.TableClause:
-    return sa.table(name, *(sa.column(column, _type(column)) for column in columns.split()))
-
-
-def _type(column: str) -> sa.types.TypeEngine[Any]:
-    text = {"rpl", "username", "idnumber", "email", "firstname", "lastname", "shortname", "fullname"}
-    if column in text:
-        return sa.Text()
-    return sa.Numeric(10, 5) if column in {"rplgrade", "grade"} else sa.BigInteger()

@@ -118,11 +118,25 @@ def upgrade() -> None:
         schema="bridge",
         postgresql_where=sa.text("shadowed_at IS NOT NULL"),
     )
+    op.create_index(
+        "export_queue_amendment_key_ix",
+        "export_queue",
+        ["idempotency_key"],
+        unique=False,
+        schema="bridge",
+        postgresql_where=sa.text("kind <> 'completion'"),
+    )
     op.add_column("item_event", sa.Column("export_log_id", sa.BigInteger(), nullable=True), schema="bridge")
 
 
 def downgrade() -> None:
     op.drop_column("item_event", "export_log_id", schema="bridge")
+    op.drop_index(
+        "export_queue_amendment_key_ix",
+        table_name="export_queue",
+        schema="bridge",
+        postgresql_where=sa.text("kind <> 'completion'"),
+    )
     op.drop_index(
         "export_queue_shadowed_ix",
         table_name="export_queue",

@@ -1,0 +1,74 @@
+"""
+### Load mappings
+
+Tells the bridge what a destination calls the learners or the courses of a site, from CSV text pasted into the form:
+
+    site,id,number
+    sbx,7,LRN-0007
+
+Instead of `id` (Totara's), the header may say `username`, `id_number` or `email` for learners, `short_name` or
+`id_number` for courses. A line without a number removes what there is. Items that were held for want of a number are
+queued at once. `docs/mappings.md` says more.
+
+**A dry run, which is the default, only says what would be loaded.** Look at the task's last lines, then run again
+with it off. Lines that cannot be used are listed with their reasons; the others are loaded.
+
+**Safe to repeat:** what is there already is not written again. Airflow keeps the text with the run, as it keeps every
+run's configuration: numbers are no secrets, but delete the run if nobody may see who has which.
+"""
+
+import pendulum
+from airflow.sdk import Param, dag, task
+
+from totara_bridge.config import read_config
+from totara_bridge.orchestration import tasks
+from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.retries import DEFAULT_ARGS
+
+config = read_config()
+
+
+@dag(
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    params={
+        "destination": Param(
+            type="string",
+            enum=[each.code for each in config.destinations],
+            title="Destination",
+            description="Who calls them so.",
+        ),
+        "kind": Param(
+            type="string",
+            enum=["learner", "course"],
+            title="Kind",
+            description="What the numbers are for.",
+        ),
+        "csv": Param(
+            type="string",
+            format="multiline",
+            title="CSV",
+            description="The header line, such as site,id,number, and a line for each learner or course.",
+        ),
+        "dry_run": Param(
+            True,
+            type="boolean",
+            title="Dry run",
+            description="Only say what would be loaded, and which lines cannot be used.",
+        ),
+    },
+    doc_md=__doc__,
+    tags=["totara-bridge", "mappings"],
+)
+def load_mappings() -> None:
+    task(
+        multiple_outputs=False,
+        task_id="load",
+        outlets=[MAYBE_STAGED],
+    )(tasks.load_mappings)()  # type: ignore[call-arg]  # Airflow gives the arguments by name
+
+
+load_mappings()

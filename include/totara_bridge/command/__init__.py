@@ -1,0 +1,1 @@
+"""Commands for a maintainer's shell: ``python -m totara_bridge.command``, one module for each."""

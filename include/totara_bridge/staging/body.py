@@ -1,0 +1,60 @@
+"""Bodies of requests and answers that are kept to look at, for a limited time and without what names a learner."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, text
+
+from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.schema import ExportLogRow, KeptBodyRow, PayloadTemplateRow
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request said and what was answered; whoever makes it has taken out what names a learner."""
+
+    request: str = field(repr=False)
+    answer: str | None = field(repr=False)
+
+
+def keep(transaction: Transaction, body: Body, *, log_id: int, destination: str, at: datetime) -> None:
+    """Keep the bodies of a request that is in the log."""
+    values = {"export_log_id": log_id, "destination": destination, "at": at}
+    transaction.execute(insert(KeptBodyRow).values(**values, request=body.request, answer=body.answer))
+
+
+def newest(transaction: Transaction, *, destination: str, limit: int) -> Sequence[Row[Any]]:
+    """The newest that are kept: the columns of ``kept_body``, with the request's outcome and status."""
+    columns: list[Any] = [*KeptBodyRow.__table__.columns, ExportLogRow.outcome, ExportLogRow.http_status]
+    statement = (
+        select(*columns)
+        .join(ExportLogRow, ExportLogRow.id == KeptBodyRow.export_log_id)
+        .where(KeptBodyRow.destination == destination)
+        .order_by(KeptBodyRow.at.desc(), KeptBodyRow.export_log_id.desc())
+        .limit(limit)
+    )
+    return transaction.execute(statement).all()
+
+
+def expire(transaction: Transaction, *, destination: str, before: datetime, limit: int) -> int:
+    """Delete up to ``limit`` bodies that were kept before then; how many."""
+    return transaction.execute(
+        text(
+            """
+            DELETE FROM bridge.kept_body WHERE export_log_id = ANY(ARRAY(
+                SELECT export_log_id FROM bridge.kept_body WHERE destination = :destination AND at < :before
+                ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED))
+            """
+        ),
+        {"destination": destination, "before": before, "limit": limit},
+    ).rowcount
+
+
+def templates_used(transaction: Transaction) -> Sequence[dict[str, Any]]:
+    """The definition of each template version that any item was ever made with."""
+    rows = transaction.execute(
+        select(PayloadTemplateRow.name, PayloadTemplateRow.version, PayloadTemplateRow.definition)
+    )
+    return [{"name": row.name, "version": row.version, **row.definition} for row in rows]
