@@ -22,7 +22,7 @@ down: ## stop everything that `make up` started, keep the data
 reset: ## stop everything and delete the data
 	@if [ -x $(BIN)/python ]; then $(LOCAL) reset; else echo "Nothing was up."; fi
 
-ask: product ## ask the bridge that is up, such as: make ask WHAT="why --site sbx --learner 3 --course 5"
+ask: product ## ask the bridge that is up, such as: make ask WHAT="why --site sbx --learner 3 --course 20"
 	@$(LOCAL) ask $(WHAT)
 
 migrate: product ## bring the database of TOTARA_BRIDGE_DATABASE_URL to the revision of this code

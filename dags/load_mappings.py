@@ -25,7 +25,7 @@ from totara_bridge.orchestration import tasks
 from totara_bridge.orchestration.assets import MAYBE_STAGED
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
 
-config = read_config()
+codes = [each.code for each in read_config().destinations]
 
 
 @dag(
@@ -36,12 +36,14 @@ config = read_config()
     default_args=DEFAULT_ARGS,
     params={
         "destination": Param(
+            codes[0] if codes else None,
             type="string",
-            enum=[each.code for each in config.destinations],
+            enum=codes,
             title="Destination",
-            description="Who calls them so.",
+            description="Whose numbers these are.",
         ),
         "kind": Param(
+            "learner",
             type="string",
             enum=["learner", "course"],
             title="Kind",

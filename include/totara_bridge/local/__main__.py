@@ -17,16 +17,13 @@ _INTERRUPTED = 130
 def main() -> int:
     """Do what was asked; whatever goes wrong is one sentence."""
     parser = argparse.ArgumentParser(prog="python -m totara_bridge.local")
-    subcommands = parser.add_subparsers(dest="command", required=True)
-    for name in _COMMANDS:
-        subcommands.add_parser(name)
-    asking = subcommands.add_parser("ask", help="a command of totara_bridge.command, to the local bridge")
-    asking.add_argument("question", nargs=argparse.REMAINDER)
-    asked = parser.parse_args()
+    parser.add_argument("command", choices=(*_COMMANDS, "ask"))
+    parser.add_argument("question", nargs=argparse.REMAINDER, help="of ask: a command of totara_bridge.command")
+    word, *question = sys.argv[1:] or ["--help"]
     try:
-        if asked.command == "ask":
-            return ask(asked.question)
-        _COMMANDS[asked.command]()
+        if word == "ask":  # before the parser sees it: its options are the question's
+            return ask(question)
+        _COMMANDS[parser.parse_args().command]()
     except BridgeError as error:
         return _fail(str(error))
     except OSError as error:

@@ -14,6 +14,9 @@ from totara_bridge.local.home import LocalRunFailed
 
 EXTRACT, BACKFILL, PUSH = "extract_completions", "backfill_completions", "push_completions"
 
+#: What is begun by a person only.
+_BY_HAND = ("load_mappings",)
+
 _FROM_THE_BEGINNING = {"from_date": "1970-01-01", "dry_run": False}
 _PATIENCE = 120.0  # seconds until Airflow has read the DAG files
 _PAUSE = 0.5  # seconds between two questions
@@ -29,6 +32,8 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
     _wait_for_dags(api)
     extracted, backfilled, pushed = (api.count_runs(dag, "success") > 0 for dag in (EXTRACT, BACKFILL, PUSH))
     if not extracted:
+        for dag in _BY_HAND:
+            api.unpause(dag)
         say("Extracting from the sandbox Totara: the baseline.")
         api.unpause(EXTRACT)
         run_to_end(api, EXTRACT, {}, say)
@@ -67,7 +72,7 @@ def _due(staging: Engine) -> int:
 
 def _wait_for_dags(api: AirflowApi) -> None:
     deadline = time.monotonic() + _PATIENCE
-    for dag in (EXTRACT, BACKFILL, PUSH):
+    for dag in (EXTRACT, BACKFILL, PUSH, *_BY_HAND):
         while not api.has_dag(dag):
             for error in api.import_errors():
                 last = error["stack_trace"].strip().splitlines()[-1]
