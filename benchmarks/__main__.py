@@ -33,18 +33,24 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
-    lines: list[Line] = []
+    lines: dict[str, list[Line]] = {}
     with server.running() as running:
         for name, measure in _benchmarks(asked.completions).items():
             if not asked.only or name in asked.only:
                 print(f"measuring: {name}", flush=True)
                 for line in measure(running):
                     print("  ", *line.cells(), sep="  ", flush=True)
-                    lines.append(line)
+                    lines.setdefault(_part(name), []).append(line)
         measured_on = report.machine(running.version())
-    print(f"\n{measured_on}\n\n{report.table(lines)}")
-    if asked.write:
-        report.write(_command(asked), measured_on, lines)
+    for part, of_part in lines.items():
+        print(f"\n{part}, {measured_on}\n\n{report.table(of_part)}")
+        if asked.write:
+            report.write(part, _command(asked), measured_on, of_part)
+
+
+def _part(name: str) -> str:
+    """The part of the page that a benchmark's table is in."""
+    return "delivering" if name in ("queue", "disturbed", "push") else "extracting"
 
 
 def _command(asked: argparse.Namespace) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _HEADINGS = ("what", "bridge", "against", "ratio", "lowest–highest", "target", "")
 
 
@@ -121,16 +120,17 @@ def machine(postgresql: str) -> str:
     return f"{os.cpu_count()} cores, PostgreSQL {postgresql}, Python {platform.python_version()}, {platform.system()}"
 
 
-def write(command: str, measured_on: str, lines: Sequence[Line]) -> None:
-    """Put the table into the page, in place of the one that is there.
+def write(part: str, command: str, measured_on: str, lines: Sequence[Line]) -> None:
+    """Put the table of a part into the page, in place of the one that is there.
 
     :raises SystemExit: the page has lost its markers.
     """
+    first, last = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise SystemExit(f"{PAGE} has no place for the table: put back the lines {_BEGIN} and {_END}.")
+        raise SystemExit(f"{PAGE} has no place for the table: put back the lines {first} and {last}.")
     measured = f"\n`{command}` on {measured_on}:\n\n{table(lines)}\n"
     PAGE.write_text(before + begin + measured + end + after, encoding="utf-8")
 

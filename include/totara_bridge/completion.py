@@ -5,6 +5,7 @@ here, so that the fastest source passes bytes through without making a Python ob
 decimal digits, times are Unix seconds, nothing is ``\\N`` (0 is never used for "no time").
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
@@ -68,7 +69,19 @@ AUDIENCE_MEMBER_COLUMNS = (
     "audience",  #: its id number
 )
 
+_NEVER_STORED = re.compile("[\0\ud800-\udfff]")
+
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
+
+
+def storable(words: str) -> str:
+    """The text itself, which PostgreSQL can store.
+
+    :raises ValueError: it cannot, as there is a NUL or half of a surrogate pair in it.
+    """
+    if _NEVER_STORED.search(words):
+        raise ValueError("it holds a character that cannot be stored (NUL, or half of a pair): take it out")
+    return words
 
 
 def copy_line(values: Iterable[object]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
+from unicodedata import category
 
 from sqlalchemy import Engine
 
@@ -103,7 +104,7 @@ def _read(lines: Iterable[tuple[int, str]], delimiter: str, refused: list[Refuse
             refused.append((number, f"it cannot be read as CSV: {error}"))
             continue
         if len(fields) == 3:
-            yield _Line(number, *(field.strip() for field in fields))
+            yield _Line(number, *(field.strip(" \t") for field in fields))
         else:
             refused.append((number, f"it has {len(fields)} fields instead of 3"))
 
@@ -116,11 +117,21 @@ def _is_possible(line: _Line, sites: Collection[str], refused: list[Refused]) ->
         reason = "it does not say whom or what the number is for"
     elif _UNPRINTABLE.search(line.name + line.value):
         reason = "it holds a control character"
+    elif _is_partly_invisible(line.value):
+        reason = "the number holds an invisible character"
     elif len(line.value) > LONGEST_NUMBER:
         reason = f"the number has {len(line.value)} characters, more than {LONGEST_NUMBER}"
     if reason is not None:
         refused.append((line.number, reason))
     return reason is None
+
+
+def _is_partly_invisible(number: str) -> bool:
+    """Whether it holds what a copy from a page brings along: such a number, or one of nothing else, is meant by nobody.
+
+    In names some languages write with such characters.
+    """
+    return number != number.strip() or any(category(character) == "Cf" for character in number)
 
 
 _Named = tuple[_Line, int]  #: a line and the Totara id that it is about

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from totara_bridge.completion import storable
 
 SiteCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,8}$")]
-CategoryId = Annotated[int, Field(ge=1, strict=True)]
-Word = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+CategoryId = Annotated[int, Field(ge=1, lt=2**63, strict=True)]
+Word = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True), AfterValidator(storable)]
 
 
 class Route(BaseModel):

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: More than nothing; a year at most, so that a date so far away can be written.
+Length = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=365))]
+
 
 class Settings(BaseModel):
     """What the ``setting`` table says, or the default where it says nothing."""
@@ -26,10 +29,10 @@ class Settings(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 10
     """Attempts before an item is dead. An outage of the destination uses none."""
 
-    retry_first: timedelta = timedelta(seconds=30)
+    retry_first: Length = timedelta(seconds=30)
     """The longest wait before the second attempt; doubles with each failure, and a random share of it is waited."""
 
-    retry_longest: timedelta = timedelta(hours=6)
+    retry_longest: Length = timedelta(hours=6)
     """No wait between two attempts is longer."""
 
     shadow: bool = False
@@ -38,5 +41,5 @@ class Settings(BaseModel):
     keep_bodies: Literal["never", "failures", "always"] = "never"
     """Which requests are kept with their answers, without what names a learner; a request in shadow mode always is."""
 
-    body_retention: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(days=14)
+    body_retention: Length = timedelta(days=14)
     """Kept bodies are deleted after this long."""

@@ -7,9 +7,11 @@ from functools import cached_property
 from itertools import combinations
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import Field as Bounds
 
-from totara_bridge.template_field import COURSE, USER, Branch, Field, Leaf, grow
+from totara_bridge.completion import storable
+from totara_bridge.template_field import COURSE, USER, Branch, Field, Leaf, grow, json_text
 
 __all__ = ["DEFAULT", "Field", "Template"]
 
@@ -25,14 +27,16 @@ class Template(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: TemplateName
-    version: PositiveInt
-    items: Annotated[str, StringConstraints(min_length=1)] = "items"  #: the name of the list in the body
+    version: Annotated[int, Bounds(gt=0, lt=2**31)]
+    items: Annotated[str, StringConstraints(min_length=1), AfterValidator(storable)] = "items"
+    """The name of the list in the body."""
+
     fields: dict[str, Field]  #: by path in the item's JSON, dots nest; written in this order
 
     @field_validator("fields")
     @classmethod
     def _fit_together(cls, fields: dict[str, Field]) -> dict[str, Field]:
-        for path in fields:
+        for path in map(storable, fields):
             if not all(path.split(".")):
                 raise ValueError(f'the path "{path}" has an empty part: name each part')
         for one, other in combinations(sorted(fields, key=len), 2):
@@ -56,9 +60,12 @@ class Template(BaseModel):
         return tuple(path for path, field in self.fields.items() if (field.source or "").startswith("user."))
 
     @property
-    def definition(self) -> dict[str, Any]:
-        """All but its name and version, as JSON; what says nothing beyond a default is left out."""
-        return self.model_dump(mode="json", exclude={"name", "version"}, exclude_defaults=True)
+    def definition(self) -> str:
+        """All but its name and version, as JSON; what says nothing beyond a default is left out.
+
+        Two templates make the same of every item where this text is the same: 1 is not 1.0, and the order counts.
+        """
+        return json_text(self.model_dump(mode="json", exclude={"name", "version"}, exclude_defaults=True))
 
     @cached_property
     def members(self) -> tuple[Leaf | Branch, ...]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
-from totara_bridge.completion import Status
+from totara_bridge.completion import Status, storable
 
 USER = ("username", "id_number", "email", "first_name", "last_name")
 COURSE = ("short_name", "id_number", "full_name")
@@ -36,7 +36,9 @@ _WORDS = {
 def _scalar(value: object) -> object:
     if not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("give a text, a number, true or false")
-    return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("the whole number is too large (it is to fit 64 bits): write it as a text")
+    return storable(value) if isinstance(value, str) else value
 
 
 #: A value as JSON, as short as it can be; letters of any language stand as they are.
@@ -82,6 +84,12 @@ class Field(BaseModel):
             raise ValueError(f"there is no source {source!r}: use one of {', '.join(SOURCES)}")
         return source
 
+    @field_validator("map")
+    @classmethod
+    def _in_one_order(cls, given: dict[str, Scalar] | None) -> dict[str, Scalar] | None:
+        """A map says the same in whatever order it is written."""
+        return None if given is None else {storable(name): given[name] for name in sorted(given)}
+
     @field_validator("zone")
     @classmethod
     def _exists(cls, zone: str | None) -> str | None:
@@ -122,6 +130,11 @@ class Field(BaseModel):
             yield f"the map does not say what {', '.join(sorted(lacking))} becomes: add it, or a default"
         if self.default is None and not needed:
             yield f"{self.source} can have values that the map does not name: add a default"
+        if (self.required or self.omit_empty) and "" in (*self.map.values(), self.default):
+            yield (
+                "required and omit_empty look at the source's value, so the map would send an empty text all the "
+                "same: let it give another"
+            )
 
 
 @dataclass(frozen=True, slots=True)

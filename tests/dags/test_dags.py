@@ -122,6 +122,40 @@ def test_extract_backfill_and_push_deliver_everything_once(
     assert len(oracle.stored_keys()) == 998
 
 
+def test_a_destination_whose_route_takes_the_site_no_more_hears_of_what_it_has(
+    airflow: Bridge, dags: dict[str, DAG], oracle: SandboxOracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "bridge.toml"
+    monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
+    file.write_text(CORRECTED)
+    run(dags["extract_completions"])
+    pair = airflow.totara.pair_with(status=25)
+    airflow.totara.complete(*pair)
+    run(dags["extract_completions"])
+    airflow.later(hours=1)  # the tasks' clock went on
+    assert airflow.push(oracle).sent == 1
+    file.write_text(CORRECTED.replace('route.sites = ["sbx"]', 'route.sites = ["uk"]'))
+    airflow.totara.edit_date(*pair, at=1_600_000_000)
+    returned = run(dags["extract_completions"])["extract_sbx_returned"]
+    assert (returned["instances_revised"], returned["corrections"]) == (1, 1)
+
+
+CORRECTED = """
+[[sites]]
+code = "sbx"
+connection = "totara_sandbox"
+[[sites]]
+code = "uk"
+connection = "totara_uk"
+every = "P1D"
+[[destinations]]
+code = "oracle"
+connection = "oracle_sandbox"
+corrections = true
+route.sites = ["sbx"]
+"""
+
+
 def test_switched_off_it_skips(airflow: Bridge, dags: dict[str, DAG]) -> None:
     with airflow.staging.begin() as transaction:
         setting.write(transaction, name="enabled", value=False, by="test", now=airflow.now)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.bridge import DESTINATION, Bridge
 from totara_bridge.extract.enqueue import Wants
+from totara_bridge.route import Route
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 Pair = tuple[int, int]
@@ -93,3 +94,49 @@ def test_what_is_not_wanted_is_reported(bridge: Bridge, delivered: Pair) -> None
     bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION)])
     bridge.totara.edit_date(*delivered, at=MOVED)
     assert (bridge.extract().reported, bridge.states()) == (1, {"sent": 1})
+
+
+@pytest.mark.parametrize("corrections", [True, False])
+def test_a_withdrawal_that_was_not_posted_is_cancelled_when_the_completion_is_back(
+    bridge: Bridge, delivered: Pair, oracle: SandboxOracle, corrections: bool
+) -> None:
+    bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, corrections=corrections, withdrawals=True)])
+    bridge.totara.regress(*delivered)
+    assert bridge.extract().withdrawals == 1
+    bridge.totara.complete(*delivered)
+    assert bridge.extract().cancelled == 1
+    assert bridge.push(oracle).sent == int(corrections)
+    assert "withdrawal" not in {item["payload"]["kind"] for item in oracle.items()}
+    bridge.totara.regress(*delivered)
+    assert bridge.extract().withdrawals == 1
+    assert bridge.push(oracle).sent == 1
+    assert items(bridge)[-1] == ("withdrawal", 2, "sent")
+
+
+def test_a_destination_whose_route_takes_the_site_no_more_hears_of_what_it_has_and_gets_nothing_new(
+    bridge: Bridge, delivered: Pair, oracle: SandboxOracle
+) -> None:
+    others = [bridge.totara.pair_with(status=25, nth=nth) for nth in (0, 20)]
+    queued, new = others
+    bridge.totara.complete(*queued)
+    bridge.extract()
+    bridge.later(minutes=1)
+    elsewhere = Wants(DESTINATION, corrections=True, withdrawals=True, route=Route(sites=("other",)))
+    bridge.plan = replace(bridge.plan, destinations=[elsewhere])
+    bridge.totara.edit_date(*delivered, at=MOVED)
+    bridge.totara.edit_date(*queued, at=MOVED)
+    bridge.totara.complete(*new)
+    news = bridge.extract()
+    assert (news.instances.new, news.queued, news.corrections, news.replaced) == (1, 0, 1, 1)
+    assert bridge.push(oracle).sent == 2
+    assert {item["payload"]["timecompleted"] for item in oracle.items()[:2]} == {"2020-09-13T12:26:40Z"}
+    bridge.totara.delete_completion(*delivered)
+    assert bridge.extract().withdrawals == 1
+
+
+def test_a_destination_whose_route_never_took_the_site_gets_no_baseline_there(bridge: Bridge) -> None:
+    elsewhere = Wants("elsewhere", route=Route(sites=("other",), audiences=("nowhere",)))
+    bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION), elsewhere])
+    assert bridge.plan.audiences == frozenset()
+    assert bridge.extract().baseline == (DESTINATION,)
+    assert [row["destination"] for row in bridge.rows("SELECT * FROM bridge.baseline")] == [DESTINATION]

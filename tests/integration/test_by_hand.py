@@ -1,5 +1,6 @@
 """What a person does to items, requeue, cancel, resend: each event says who, and nothing that is out of date goes."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from tests.items import DESTINATION, NOW, Claim, Items, a_new_item, items_in
 from totara_bridge.extract.enqueue import Wants, item_key
 from totara_bridge.extract.unhold import unhold
-from totara_bridge.staging import by_hand, deliverable, queue
+from totara_bridge.staging import by_hand, completion, deliverable, queue
 from totara_bridge.staging.by_hand import Done
 from totara_bridge.staging.states import Kind, Lane
 
@@ -176,6 +177,34 @@ def test_a_cancelled_item_that_was_posted_goes_as_it_was(items: Items, dead: int
     assert (items.row(dead)["state"], items.row(dead)["payload"]) == ("queued", payload)
 
 
+def test_what_is_dead_and_no_more_true_stays_so(items: Items, dead: int) -> None:
+    lost, back = items.column("instance_id", [dead])[0], items.instances(1)[0]
+    withdrawal = put(items, back, Kind.WITHDRAWAL)
+    items.reject(items.claim())
+    items.sql("UPDATE bridge.completion_instance SET ended_at = now() WHERE id = :id", id=lost)
+    assert requeue(items, dead, withdrawal) == Done(done=0, refused=2)
+    assert states(items, [dead, withdrawal]) == ["dead", "dead"]
+
+
+def test_a_held_withdrawal_of_what_is_back_gets_no_other_look(items: Items) -> None:
+    withdrawal = put(items, items.instances(1)[0], Kind.WITHDRAWAL, held_for="learner_number")
+    assert requeue(items, withdrawal) == Done(done=0, refused=1)
+    assert items.row(withdrawal)["held_for"] == "learner_number"
+
+
+def test_what_is_dead_goes_before_what_waits_for_it_and_never_after_what_was_posted(items: Items, dead: int) -> None:
+    [instance] = items.column("instance_id", [dead])
+    correction = put(items, instance, Kind.CORRECTION, revision=2)
+    assert requeue(items, dead) == Done(done=1, refused=0)
+    items.reject(items.claim(now=LATER), now=LATER)
+    cancel(items, dead)
+    assert items.claim(now=LATER).ids == [correction]
+    items.sql(
+        "UPDATE bridge.export_queue SET state = 'dead', error_class = 'x', cancelled_by = NULL WHERE id = :id", id=dead
+    )
+    assert requeue(items, dead) == Done(done=0, refused=1)
+
+
 # cancel
 
 
@@ -233,3 +262,50 @@ def test_a_resend_that_is_cancelled_is_still_delivered(items: Items) -> None:
     assert len(items.sql("SELECT FROM bridge.delivery")) == 1
     assert requeue(items, item).done == 1
     assert items.row(item)["state"] == "queued"
+
+
+@pytest.mark.parametrize("later", ["queued", "sending", "sent"])
+def test_what_a_later_item_follows_is_not_resent(items: Items, later: str) -> None:
+    [first] = items.queued()
+    items.acknowledge(items.claim())
+    [instance] = items.column("instance_id", [first])
+    correction = put(items, instance, Kind.CORRECTION, revision=2)
+    claimed = items.claim() if later != "queued" else None
+    if claimed is not None and later == "sent":
+        items.acknowledge(claimed)
+    assert states(items, [first, correction]) == ["sent", later]
+    assert resend(items, first) == Done(done=0, refused=1)
+    if later == "sent":
+        assert resend(items, correction) == Done(done=1, refused=0)
+
+
+def test_what_is_no_more_true_is_not_resent(items: Items) -> None:
+    [lost] = items.queued()
+    items.acknowledge(items.claim())
+    items.sql("UPDATE bridge.completion_instance SET ended_at = now()")
+    assert resend(items, lost) == Done(done=0, refused=1)
+    withdrawal = put(items, items.column("instance_id", [lost])[0], Kind.WITHDRAWAL)
+    items.acknowledge(items.claim())
+    assert resend(items, withdrawal) == Done(done=1, refused=0)
+    assert items.row(lost)["state"] == "sent"
+
+
+# what an extract does meanwhile
+
+
+@pytest.mark.parametrize("verb", [requeue, cancel, resend])
+def test_a_person_waits_for_a_merge_that_runs(
+    items: Items, dead: int, wait_until: Callable[[Callable[[], bool]], None], verb: Callable[..., Done]
+) -> None:
+    [sent] = items.queued()
+    items.acknowledge(items.claim())
+    merging = items.staging.connect()
+    completion.begin_merge(merging)
+    done: list[Done] = []
+    thread = threading.Thread(target=lambda: done.append(verb(items, dead, sent)))
+    thread.start()
+    wait_until(lambda: bool(done or items.sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")))
+    assert done == []
+    merging.close()
+    thread.join()
+    assert done == [Done(done=1, refused=1)]

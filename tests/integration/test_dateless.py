@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 
 from tests.bridge import Bridge
 from totara_bridge.extract.run import Extracted
+from totara_bridge.staging.migrate import alembic_config, migrate
 from totara_bridge.totara.query import ReadQuery
 
 Pair = tuple[int, int]
@@ -172,6 +174,40 @@ def test_a_row_that_was_made_anew_with_a_date_is_another_completion(extracted: B
     assert old["record_key"] != new["record_key"]
 
 
+def test_lost_long_ago_it_is_no_more_the_one_that_a_new_row_says(extracted: Bridge, dateless: Pair) -> None:
+    extracted.totara.delete_completion(*dateless)
+    assert extracted.extract().instances.lost == 1
+    extracted.later(days=300)
+    extracted.totara.recreate(*dateless)
+    extracted.totara.complete_without_date(*dateless)
+    news = extracted.extract()
+    assert (news.instances.new, news.instances.revised, news.queued + news.held) == (1, 0, 1)
+    lost, new = extracted.instances(dateless)
+    assert (lost["ended_at"] is None, new["ended_at"], new["ordinal"]) == (False, None, 1)
+    assert_nothing_changed(extracted.full_compare())
+
+
+def test_lost_long_ago_it_is_no_more_the_one_that_is_archived(extracted: Bridge, dateless: Pair) -> None:
+    extracted.totara.delete_completion(*dateless)
+    extracted.extract()
+    extracted.totara.recreate(*dateless)
+    extracted.totara.complete_without_date(*dateless)
+    extracted.totara.archive(*dateless)
+    news = extracted.extract()
+    assert (news.instances.new, news.instances.revised, news.queued + news.held) == (1, 0, 1)
+
+
+def test_an_archived_one_that_was_lost_and_is_back_is_the_same(extracted: Bridge, dateless: Pair) -> None:
+    history = extracted.totara.archive(*dateless)
+    extracted.extract()
+    away = "UPDATE ttr_course_completion_history SET userid = userid + :by WHERE id = :id"
+    totara(extracted, away, id=history, by=1_000_000)
+    assert extracted.full_compare(confirm_deletions=True).instances.lost == 1
+    totara(extracted, away, id=history, by=-1_000_000)
+    assert extracted.full_compare().instances.revised == 1
+    assert the_instance(extracted, dateless)["ended_at"] is None
+
+
 def recertify(bridge: Bridge, pair: Pair, *, each: Callable[[], object]) -> None:
     """The learner is to do the course again, and does; ``each`` runs after each step."""
     for step in (bridge.totara.archive, bridge.totara.recreate, bridge.totara.complete_without_date):
@@ -298,3 +334,25 @@ def test_shown_alone_by_a_wider_query_it_is_past_and_a_backfill_finds_it(bridge:
     assert bridge.rows("SELECT instance_id AS id FROM bridge.export_queue") == [
         {"id": the_instance(bridge, pair)["id"]}
     ]
+
+
+def test_found_by_the_first_extract_after_the_upgrade_that_stages_them_they_are_past(bridge: Bridge) -> None:
+    dateless, dated, news = [bridge.totara.pair_with(status=25, nth=nth) for nth in (0, 20, 40)]
+    bridge.totara.complete_without_date(*dateless)
+    bridge.extract()
+    url = bridge.staging.url.render_as_string(hide_password=False)
+    with bridge.staging.begin() as transaction:  # revision 0001 staged no such instance
+        transaction.execute(text("DELETE FROM bridge.completion_instance WHERE time_completed IS NULL"))
+    command.downgrade(alembic_config(url), "0001")
+    migrate(url)
+    bridge.later(minutes=1)
+    bridge.totara.complete(*news, at=int(time.time()) + 60)  # clearly after the read
+    found = bridge.extract()
+    assert (found.full_compare, found.instances.new, found.queued, found.held) == (True, 2, 1, 0)
+    assert bridge.rows("SELECT instance_id AS id FROM bridge.export_queue") == [
+        {"id": the_instance(bridge, news)["id"]}
+    ]
+    bridge.later(minutes=1)
+    bridge.totara.complete_without_date(*dated)
+    later = bridge.extract()
+    assert (later.full_compare, later.queued + later.held) == (False, 1)

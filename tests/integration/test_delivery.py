@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.items import DESTINATION, LEASE, NOW, Claim, Items, a_failure, items_in
 from totara_bridge.staging import delivery, lease
@@ -135,6 +136,25 @@ def test_a_late_answer_counts_for_an_item_that_was_cancelled(items: Items) -> No
     items.sql("UPDATE bridge.export_queue SET state = 'cancelled', cancelled_by = 'ann'")
     assert items.acknowledge(lost) == 1
     assert (items.row(item)["state"], items.row(item)["cancelled_by"]) == ("sent", None)
+
+
+def test_a_late_answer_waits_for_others_in_the_order_of_ids(
+    items: Items, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    ids = items.queued(400)
+    claim = items.claim(400)
+    expire(items)
+    items.sql("UPDATE bridge.export_queue SET lane = lane WHERE id = :id", id=ids[0])  # it lies behind the others now
+    # a person's verb holds the first and has yet to lock the others
+    with ThreadPoolExecutor(1) as pool, items.staging.begin() as person:
+        person.execute(text("SELECT FROM bridge.export_queue WHERE id = :id FOR UPDATE"), {"id": ids[0]})
+        late = pool.submit(items.acknowledge, Claim(ids[::-1], claim.token))
+        wait_until(lambda: bool(items.sql("SELECT FROM pg_locks WHERE NOT granted")))
+        person.execute(
+            text("SELECT FROM bridge.export_queue WHERE id = ANY(:ids) ORDER BY id FOR UPDATE NOWAIT"), {"ids": ids}
+        )
+        person.commit()
+        assert late.result() == 400
 
 
 def test_a_late_answer_does_not_bring_back_a_cancelled_item_that_another_replaced(items: Items) -> None:

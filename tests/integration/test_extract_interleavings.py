@@ -222,6 +222,36 @@ def test_changed_while_on_its_way_it_is_reported_even_if_it_was_not_posted(extra
     assert (item["state"], item["first_posted_at"]) == ("queued", extracted.now)
 
 
+@pytest.mark.parametrize("verb", ["release", "never_posted"])
+def test_what_goes_back_unposted_waits_for_a_merge_that_may_report_it(
+    extracted: Bridge, wait_until: Callable[[Callable[[], bool]], None], verb: str
+) -> None:
+    queued(extracted)
+    token = uuid4()
+    ids = [item.id for item in claim(extracted, token)]
+    done: list[str] = []
+
+    def go_back() -> None:
+        with extracted.staging.begin() as transaction:
+            if verb == "release":
+                lease.release(transaction, token, ids=ids, posted=False)
+            else:
+                lease.never_posted(transaction, token, ids=ids)
+        done.append(verb)
+
+    thread = threading.Thread(target=go_back)
+    with extracted.staging.begin() as merging:
+        completion.begin_merge(merging)
+        merging.execute(text("UPDATE bridge.completion_instance SET revision = 2"))
+        thread.start()
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: bool(done or extracted.rows(waiting)))
+        assert done == []
+    thread.join()
+    [item] = extracted.rows("SELECT * FROM bridge.export_queue")
+    assert item["first_posted_at"] == extracted.now
+
+
 def test_an_impossible_date_blocks_nobody_and_is_no_loss(extracted: Bridge) -> None:
     bad, good = extracted.totara.pair_with(status=50), extracted.totara.pair_with(status=25)
     extracted.totara.sql_update_without_log(*bad, at=1_700_000_000_000)  # milliseconds

@@ -99,3 +99,14 @@ def test_audiences_and_categories_are_read(staging: Engine, totara_on_mariadb: E
         bridge.totara.complete(user, course)
     assert bridge.extract().queued == 1
     assert bridge.rows("SELECT user_id, audience FROM bridge.audience_member") == [{"user_id": 4, "audience": "staff"}]
+
+
+def test_audiences_that_differ_in_case_only_are_two(staging: Engine, totara_on_mariadb: Engine) -> None:
+    bridge = Bridge(staging, totara_on_mariadb, prefix=PREFIX)
+    names = ("STAFF", "staff")
+    for each in names:
+        bridge.totara.new_audience(each, [3])
+    bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, route=Route(audiences=names))])
+    bridge.extract()
+    found = bridge.rows("SELECT user_id, audience FROM bridge.audience_member")
+    assert {(row["user_id"], row["audience"]) for row in found} == {(3, each) for each in names}

@@ -320,3 +320,17 @@ def test_a_revision_of_what_is_dead_leaves_it_to_a_person(bridge: Bridge, held: 
     bridge.totara.edit_date(*held, at=1_600_000_000)
     assert bridge.extract().replaced == 1
     assert [(item["state"], item["revision"]) for item in items(bridge)] == [("dead", 2)]
+
+
+def test_a_withdrawal_is_cancelled_while_it_is_held_when_the_completion_is_back(bridge: Bridge, sent: Pair) -> None:
+    bridge.totara.regress(*sent)
+    assert bridge.extract().withdrawals == 1
+    bridge.totara.complete(*sent)
+    assert bridge.extract().cancelled == 1
+    give(bridge, "course", sent[1], "C-9")
+    look(bridge)
+    assert [(item["kind"], item["state"]) for item in items(bridge)] == [
+        ("completion", "sent"),
+        ("withdrawal", "cancelled"),
+        ("correction", "queued"),
+    ]

@@ -31,14 +31,18 @@ PEOPLE: list[dict[str, str]] = [
 @pytest.fixture
 def three(bridge: Bridge) -> Bridge:
     """A bridge with an item of each of the people in its queue."""
+    return with_items_of(bridge, PEOPLE)
+
+
+def with_items_of(bridge: Bridge, people: list[dict[str, str]]) -> Bridge:
     course = bridge.totara.new_course()
-    users = [bridge.totara.new_user(**person) for person in PEOPLE]
+    users = [bridge.totara.new_user(**person) for person in people]
     for user in users:
         bridge.totara.enrol(user, course)
     bridge.extract()
     for user in users:
         bridge.totara.complete(user, course)
-    assert bridge.extract().queued == 3
+    assert bridge.extract().queued == len(people)
     return bridge
 
 
@@ -130,6 +134,56 @@ def test_an_answer_that_repeats_the_items_names_nobody_anywhere(
         three.rows("SELECT error_code, error_words FROM bridge.export_queue"),
         three.rows("SELECT * FROM bridge.destination_state"),
     )
+
+
+NAMED: dict[str, dict[str, Any]] = {
+    "code": {"status": 422, "body": {"error": "Unknown learner E-77/ä"}},
+    "code of a result": {
+        "status": 200,
+        "body": {"results": [{"idempotencyKey": "KEY", "status": "retry", "error": {"code": "NO zoë@exämple.test"}}]},
+    },
+    "reference": {
+        "status": 200,
+        "body": {"results": [{"idempotencyKey": "KEY", "status": "stored", "reference": "zoë@exämple.test#1"}]},
+    },
+    "request id": {
+        "status": 200,
+        "store": True,
+        "body": "",
+        "headers": {"X-Request-Id": "zo%C3%AB@ex%C3%A4mple.test/1"},
+    },
+    "cut words in a sentence": {"status": 403, "body": "x" * 488 + "zoë@exämple.test may not"},
+    "cut before the end": {"status": 500, "body": "\n" * 1990 + "zoë@exämple.test is unknown"},
+}
+
+
+@pytest.mark.parametrize("action", NAMED.values(), ids=NAMED.keys())
+@pytest.mark.parametrize("keep", ["never", "always"])
+def test_what_the_destination_calls_things_names_nobody(
+    bridge: Bridge, oracle: SandboxOracle, caplog: pytest.LogCaptureFixture, keep: Any, action: dict[str, Any]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    one = with_items_of(bridge, PEOPLE[:1])
+    [row] = one.rows("SELECT idempotency_key FROM bridge.export_queue")
+    oracle.faults({"match": {}, "action": json.loads(json.dumps(action).replace("KEY", row["idempotency_key"]))})
+    raised = None
+    try:
+        one.push(oracle, settings=Settings(keep_bodies=keep))
+    except BridgeError as error:
+        raised = str(error)
+    told = [
+        raised,
+        caplog.text,
+        kept(one),
+        one.rows("SELECT error, request_id FROM bridge.export_log"),
+        one.rows("SELECT * FROM bridge.item_event"),
+        one.rows("SELECT error_code, error_words, reference FROM bridge.export_queue"),
+        one.rows("SELECT reference FROM bridge.delivery"),
+        one.rows("SELECT * FROM bridge.destination_state"),
+    ]
+    assert_names_nobody(*told)
+    assert "exäm" not in str(told)
+    assert REDACTED in str(told[3:])
 
 
 def test_no_token_is_kept(three: Bridge, oracle: SandboxOracle) -> None:

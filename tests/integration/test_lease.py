@@ -8,9 +8,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from tests.items import DESTINATION, LEASE, NOW, Claim, Items, items_in
+from totara_bridge.push.keeper import LeaseKeeper
 from totara_bridge.staging import delivery, destination, lease
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.states import Lane, State
@@ -411,3 +412,18 @@ def expire(items: Items, *, destination: str = DESTINATION, **at: object) -> int
     """Release what has expired."""
     with items.staging.begin() as transaction:
         return lease.release_expired(transaction, destination=destination, **at)  # type: ignore[arg-type]
+
+
+def test_the_keeper_goes_on_when_staging_has_no_connection_for_it(
+    items: Items, wait_until: Callable[[Callable[[], bool]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    items.queued(2)
+    claim = items.claim()
+    engine = create_engine(items.staging.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with LeaseKeeper(engine, timedelta(seconds=0.1), lambda: NOW) as keeper:
+        with engine.connect(), keeper.keeping(claim.token, until=NOW) as kept:
+            wait_until(lambda: "a lease could not be prolonged: QueuePool limit" in caplog.text)
+            assert kept.until == NOW
+        with keeper.keeping(claim.token, until=NOW) as kept:
+            wait_until(lambda: kept.until > NOW)
+    engine.dispose()

@@ -138,6 +138,11 @@ def test_another_header_is_refused_with_what_is_expected(staged: Items, header: 
         ("sbx,7,L\x007", "it holds a control character"),
         ("sbx,7,L\ud8007", "it holds a control character"),
         ("sbx,7," + "9" * 65, "the number has 65 characters, more than 64"),
+        ("sbx,7,\u00a0", "the number holds an invisible character"),
+        ("sbx,7,L-7\u00a0", "the number holds an invisible character"),
+        ("sbx,7,\ufeff", "the number holds an invisible character"),
+        ("sbx,7,L\u200b7", "the number holds an invisible character"),
+        ("sbx,7,\x1f", "it holds a control character"),
         ('sbx,7,"L-7', "it cannot be read as CSV: unexpected end of data"),
         ('sbx,7,"L"7', "it cannot be read as CSV: ',' expected after '\"'"),
     ],
@@ -148,6 +153,12 @@ def test_a_line_that_cannot_be_used_is_reported_and_the_others_are_loaded(
     done = load(staged, f"site,id,number\n\nsbx,8,L-8\n{line}\nsbx,9,{'9' * 64}\n")
     assert done == LoadedMapping(added=2, changed=0, unchanged=0, removed=0, refused=[(4, reason)])
     assert numbers(staged) == {("sbx", 8): "L-8", ("sbx", 9): "9" * 64}
+
+
+def test_what_only_looks_empty_removes_nothing(staged: Items) -> None:
+    load(staged, "site,id,number\nsbx,7,L-7")
+    assert load(staged, "site,id,number\nsbx,7,\u00a0").removed == 0
+    assert load(staged, "site,id,number\nsbx,7, \t ").removed == 1
 
 
 def test_names_that_are_nobodys_or_several_peoples_are_reported_without_them(staged: Items) -> None:

@@ -180,6 +180,11 @@ def fusion(version: int = 1, **fields: str) -> Template:
     return Template.model_validate({"name": "fusion", "version": version, "fields": {"key": "item_key", **fields}})
 
 
+def in_another_order(template: Template) -> Template:
+    """The same template with its last field first."""
+    return template.model_copy(update={"fields": dict(reversed(template.fields.items()))})
+
+
 def register(staging: Engine, template: Template) -> None:
     """Use the template, and commit."""
     with staging.begin() as transaction:
@@ -197,7 +202,8 @@ def test_a_version_means_one_definition_for_ever(staging: Engine) -> None:
     for template in (DEFAULT, fusion(a="kind"), fusion(a="kind"), DEFAULT):
         register(staging, template)
     said = "The template fusion is still version 1 but its fields changed: raise its version in bridge.toml."
-    for other in (fusion(a="status"), fusion(b="kind"), fusion(a="kind", b="kind"), fusion()):
+    others = (fusion(a="status"), fusion(b="kind"), fusion(a="kind", b="kind"), fusion())
+    for other in (*others, in_another_order(fusion(a="kind"))):
         with pytest.raises(ConfigurationInvalid) as refused:
             register(staging, other)
         assert str(refused.value) == said
@@ -227,7 +233,7 @@ def test_every_part_of_a_definition_survives_the_database(staging: Engine) -> No
         register(staging, whole.model_copy(update={"items": "items"}))
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), ("1", 1), ("", " ")])
+@pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), ("1", 1), ("", " "), (1, 1.0)])
 def test_constants_that_are_written_otherwise_are_another_definition(staging: Engine, one: Any, other: Any) -> None:
     given = {"name": "constants", "version": 1}
     first, second = (

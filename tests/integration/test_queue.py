@@ -57,10 +57,10 @@ def replace(items: Items, instance: int, *, destination: str = DESTINATION) -> i
 
 
 def cancel(items: Items, instances: Sequence[int], change: str = "lost") -> int:
-    """Totara has these no more."""
+    """Totara has these no more, or changed them."""
     with items.staging.begin() as transaction:
         touch(transaction, instances, change)
-        return queue.cancel_lost(transaction, now=NOW)
+        return queue.cancel_untrue(transaction, now=NOW)
 
 
 # enqueue
@@ -148,6 +148,20 @@ def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
         assert [row.instance_id for rows in amended for row in rows] == delivered
 
 
+@pytest.mark.parametrize(("change", "found"), [("revised", True), ("archived", True), ("found", True), ("lost", False)])
+def test_an_item_that_says_less_than_its_instance_is_found_whatever_touches_it(
+    items: Items, change: str, found: bool
+) -> None:
+    instances = items.instances(2)
+    enqueue(items, [a_new_item(instance) for instance in instances])
+    items.sql("UPDATE bridge.completion_instance SET revision = 2 WHERE id = :id", id=instances[0])
+    items.sql("UPDATE bridge.completion_instance SET ended_at = now() WHERE :lost", lost=change == "lost")
+    with items.staging.begin() as transaction:
+        touch(transaction, instances, change)
+        slices = deliverable.revised(transaction, destination=DESTINATION, slice_size=10)
+        assert [row.instance_id for rows in slices for row in rows] == instances[:1] * found
+
+
 def test_what_is_delivered_to_one_destination_is_lacking_at_another(items: Items) -> None:
     instances = items.instances(2)
     enqueue(items, [a_new_item(instance) for instance in instances])
@@ -210,7 +224,7 @@ def test_a_payload_that_was_posted_never_changes(items: Items, became: str) -> N
     assert (items.row(item)["payload"], items.row(item)["revision"]) == ("{}", 1)
 
 
-# cancel_lost
+# cancel_untrue
 
 
 def test_what_was_never_posted_is_cancelled_with_its_reason(items: Items) -> None:
@@ -245,3 +259,16 @@ def test_what_may_have_been_posted_is_not_cancelled(items: Items, became: str) -
     before = items.row(item)
     assert cancel(items, [before["instance_id"]]) == 0
     assert items.row(item) == before
+
+
+def test_a_withdrawal_that_was_never_posted_is_cancelled_when_its_completion_is_back(items: Items) -> None:
+    back, gone = items.instances(2)
+    for instance in (back, gone):
+        enqueue(items, [a_new_item(instance, kind=Kind.WITHDRAWAL)])
+    assert cancel(items, [back], change="revised") == 1
+    assert cancel(items, [gone]) == 0
+    [cancelled], [waiting] = items.of_instances([back]), items.of_instances([gone])
+    assert items.column("state", [cancelled, waiting]) == ["cancelled", "queued"]
+    [event] = items.sql("SELECT * FROM bridge.item_event")
+    assert (event["item_id"], event["actor"]) == (cancelled, "extract")
+    assert event["words"] == "Totara has this completion again; it was never posted"

@@ -129,7 +129,8 @@ def test_a_backfill_queues_what_it_counts_and_what_is_on_the_route(routed: Route
     assert (routed.pair in routed.queued(code(number))) is on
 
 
-def test_what_was_staged_off_the_route_is_queued_by_a_backfill_only(bridge: Bridge) -> None:
+@pytest.mark.parametrize("edited", [False, True])
+def test_what_was_staged_off_the_route_is_queued_by_a_backfill_or_an_edit(bridge: Bridge, edited: bool) -> None:
     pair = bridge.totara.pair_with(status=25)
     narrow, wide = (Wants("oracle", route=route) for route in (Route(statuses=("complete_rpl",)), EVERYTHING))
     bridge.plan = replace(bridge.plan, destinations=[narrow])
@@ -139,7 +140,12 @@ def test_what_was_staged_off_the_route_is_queued_by_a_backfill_only(bridge: Brid
     assert bridge.extract().queued == 0
     bridge.plan = replace(bridge.plan, destinations=[wide])
     assert bridge.full_compare().queued == 0
-    assert bridge.backfill(since=str(bridge.now.date())).queued == 1
+    if edited:
+        bridge.later(minutes=1)
+        bridge.totara.edit_date(*pair, at=1_600_000_000)
+        assert bridge.extract().queued == 1
+    else:
+        assert bridge.backfill(since=str(bridge.now.date())).queued == 1
 
 
 def completed(bridge: Bridge) -> Sequence[tuple[tuple[int, int], str]]:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tests.items import NOW, Items, items_in
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.push.flow import wait_before_retry
 from totara_bridge.settings import Settings
 from totara_bridge.staging import setting
 from totara_bridge.staging.setting import EVERYWHERE
@@ -90,6 +91,24 @@ def test_an_unknown_switch_is_refused_with_those_there_are(table: Items) -> None
     ):
         write(table, EVERYWHERE, "batchsize", 5)
     assert table.sql("SELECT FROM bridge.setting") == []
+
+
+YEAR = timedelta(days=365)
+
+
+@pytest.mark.parametrize("name", ["retry_first", "retry_longest", "body_retention"])
+def test_a_length_is_more_than_nothing_and_a_year_at_most(table: Items, name: str) -> None:
+    write(table, "oracle", name, "P365D")
+    assert getattr(read(table, "oracle"), name) == YEAR
+    for value in ("P366D", "PT0S", "-PT1S", "P999999999D"):
+        with pytest.raises(ConfigurationInvalid, match=f"The setting {name} of oracle is not valid: "):
+            write(table, "oracle", name, value)
+    assert getattr(read(table, "oracle"), name) == YEAR
+
+
+def test_the_longest_waits_can_be_waited() -> None:
+    settings = Settings(retry_first=YEAR, retry_longest=YEAR)
+    assert wait_before_retry(settings, failures=100, retry_after=None) <= YEAR
 
 
 BOUNDS = {

@@ -71,17 +71,17 @@ def test_after_shadow_it_goes_live_and_each_item_is_sent_once(ten: Bridge, oracl
 
 def test_what_was_sent_before_stays_posted_and_what_failed_stays_failed(ten: Bridge, oracle: SandboxOracle) -> None:
     oracle.faults({"match": {"next": 1}, "action": {"status": 500}})
-    assert ten.push(oracle, settings=LIVE).counts() | {"requests": 0} == {
-        "sent": 6, "failed": 4, "dead": 0, "released": 0, "requests": 0,
-    }  # fmt: skip
+    first = ten.push(oracle, settings=LIVE)
+    assert 0 < first.failed <= 4, "one batch, whichever was first"
+    assert (first.sent, first.dead, first.released) == (10 - first.failed, 0, 0)
     ten.later(hours=2)
     before = queue(ten)
     assert {row["state"] for row in before} == {"sent", "failed"}
-    assert ten.push(oracle, settings=SHADOW).released == 4
+    assert ten.push(oracle, settings=SHADOW).released == first.failed
     after = ten.rows("SELECT * FROM bridge.export_queue ORDER BY id")
     assert [row | {"shadowed_at": None} for row in after] == before
     assert all(row["first_posted_at"] is not None for row in after)
-    assert ten.push(oracle, settings=LIVE).sent == 4
+    assert ten.push(oracle, settings=LIVE).sent == first.failed
 
 
 def test_a_new_shadow_after_live_shows_again_what_still_waits(ten: Bridge, oracle: SandboxOracle) -> None:

@@ -114,7 +114,7 @@ class Life(RuleBasedStateMachine):
             values = {"id": self.instances[place], "change": change, "now": self.now, "dated": dated}
             transaction.execute(text("INSERT INTO touched_instance VALUES (:id, :change)"), values)
             transaction.execute(_TOTARA_SAYS, values)
-            queue.cancel_lost(transaction, now=self.now)
+            queue.cancel_untrue(transaction, now=self.now)
             enqueue.touched(transaction, [self.wants], site="sbx", now=self.now)
 
         self.do({"enqueue", "hold", "unhold", "cancel"}, act)
@@ -290,7 +290,7 @@ def test_every_move_is_in_the_table_and_nothing_is_lost(database: Items) -> None
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=30,
+            max_examples=60,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -12,9 +12,11 @@ from tests.bridge import DESTINATION, Bridge
 from totara_bridge.command import trace as command
 from totara_bridge.errors import OracleRefused
 from totara_bridge.extract.enqueue import Wants
+from totara_bridge.extract.unhold import unhold
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.staging import by_hand, delivery, lease
 from totara_bridge.staging.trace import Entry, Trace, items_of, trace
+from totara_bridge.template import Template
 
 BROKEN = {"status": 500, "headers": {"Opc-Request-Id": "req-1"}, "body": {"error": {"message": "Database is down."}}}
 REFUSED = {"item": "rejected", "code": "WLF-17", "message": "No such course."}
@@ -166,6 +168,59 @@ def test_a_correction_is_found_by_both_of_its_keys(live: Bridge, oracle: Sandbox
         assert trace(transaction, item_id=-1) is None
 
 
+def test_who_enqueued_it_is_told_after_a_resend_too(live: Bridge, oracle: SandboxOracle) -> None:
+    [item] = queued(live)
+    found = trace_of(live, item)
+    live.push(oracle)
+    live.later(minutes=1)
+    live.totara.edit_date(found.user_id, found.course_id, at=1_600_000_000)
+    live.extract()
+    live.later(minutes=1)
+    assert live.backfill().queued > 0
+    live.later(minutes=1)
+    live.push(oracle)
+    live.later(minutes=1)
+    [correction] = [row["id"] for row in live.rows("SELECT id FROM bridge.export_queue WHERE kind = 'correction'")]
+    [past] = live.rows("SELECT max(id) AS id FROM bridge.export_queue")
+    for each, who in ((correction, "extract"), (past["id"], "backfill")):
+        assert named(live, each, "enqueue").actor == who
+        by_a_person(live, by_hand.resend, each)
+        assert named(live, each, "enqueue").actor == who
+
+
+def test_what_came_back_was_enqueued_by_an_extract(live: Bridge, oracle: SandboxOracle) -> None:
+    [lost] = queued(live)
+    found = trace_of(live, lost)
+    live.totara.regress(found.user_id, found.course_id)
+    live.extract()
+    live.later(minutes=1)
+    live.totara.complete(found.user_id, found.course_id)
+    assert live.extract().queued == 1
+    live.later(minutes=1)
+    [item] = [row["id"] for row in live.rows("SELECT id FROM bridge.export_queue WHERE id <> :lost", lost=lost)]
+    live.push(oracle)
+    live.later(minutes=1)
+    by_a_person(live, by_hand.resend, item)
+    assert named(live, item, "enqueue").actor == "extract"
+
+
+def test_the_template_is_the_one_that_it_was_made_with_at_last(live: Bridge) -> None:
+    first, second = (
+        Template.model_validate({"name": "mine", "version": version, "fields": {"key": "item_key", "n": field}})
+        for version, field in ((1, {"source": "learner_number", "required": True}), (2, "learner_number"))
+    )
+    live.plan = replace(live.plan, destinations=[Wants(DESTINATION, template=first)])
+    live.totara.complete(*live.totara.pair_with(status=25))
+    assert live.extract().held == 1
+    [row] = live.rows("SELECT id FROM bridge.export_queue")
+    live.later(minutes=1)
+    assert (trace_of(live, row["id"]).template, named(live, row["id"], "enqueue").words) == ("mine/1", None)
+    assert unhold(live.staging, Wants(DESTINATION, template=second), live.now) == 1
+    assert trace_of(live, row["id"]).template == "mine/2"
+    assert "the template mine/1 needs" in (named(live, row["id"], "hold").words or "")
+    assert named(live, row["id"], "enqueue").words is None
+
+
 def test_a_second_sending_does_not_hide_the_first(live: Bridge, oracle: SandboxOracle) -> None:
     [item] = queued(live)
     for _ in range(2):
@@ -238,6 +293,7 @@ def test_the_command_prints_each_item_of_a_key(
     assert capsys.readouterr().out == printed
     head, *lines = printed.splitlines()
     assert head.startswith(f"Item {item} is failed: completion, revision 1, to {DESTINATION}, of the completion TB")
+    assert head.endswith("), made with the template default/2")
     failed = trace_of(shell, item).entries[-1]
     assert lines[-2] == f"  {failed.at:%Y-%m-%d %H:%M:%S}  retry by push: Database is down."
     assert "HTTP 500 after" in lines[-1]

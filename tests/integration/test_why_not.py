@@ -316,6 +316,91 @@ def test_a_query_that_leaves_something_out_is_named(bridge: Bridge) -> None:
     assert "the query of the site's connection leaves the completion out" in answer.sentence
 
 
+AMENDED = Destination(code=DESTINATION, connection="oracle_sandbox", corrections=True, withdrawals=True)
+
+
+def asked(bridge: Bridge, pair: Pair, destination: Destination) -> Answer:
+    """The one answer for a pair."""
+    config = BridgeConfig(sites=CONFIG.sites, destinations=(destination,))
+    [answer] = why_not(bridge.staging, config, site=SITE, user_id=pair[0], course_id=pair[1], now=bridge.now)
+    return answer
+
+
+@pytest.fixture
+def delivered(bridge: Bridge) -> Iterator[tuple[Bridge, Pair]]:
+    """A completion that the destination has, and that was edited since."""
+    bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, corrections=True, withdrawals=True)])
+    pair = bridge.totara.pair_with(status=25)
+    bridge.queue_new(1)
+    with SandboxOracle() as oracle:
+        bridge.push(oracle)
+        bridge.later(minutes=1)
+        bridge.totara.edit_date(*pair, at=1_600_000_000)
+        bridge.extract()
+        yield bridge, pair
+
+
+def test_an_amendment_that_a_person_cancelled_is_not_called_unwanted(delivered: tuple[Bridge, Pair]) -> None:
+    bridge, pair = delivered
+
+    def cancelled() -> Answer:
+        [last] = bridge.rows("SELECT max(id) AS id FROM bridge.export_queue")
+        with bridge.staging.begin() as transaction:
+            assert by_hand.cancel(transaction, [last["id"]], by="ann", words="by mail", now=bridge.now).done == 1
+        return asked(bridge, pair, AMENDED)
+
+    answer = cancelled()
+    assert answer.why is Why.CANCELLED
+    assert re.fullmatch(rf"It was sent .+; its correction \(revision 2\) was cancelled by ann on {TIME}: by mail\.",
+                        answer.sentence), answer.sentence  # fmt: skip
+    bridge.later(minutes=1)
+    bridge.totara.delete_completion(*pair)
+    bridge.extract()
+    answer = cancelled()
+    assert answer.why is Why.CANCELLED
+    assert re.fullmatch(rf"It was sent .+; its withdrawal \(revision 2\) was cancelled by ann on {TIME}: by mail\.",
+                        answer.sentence), answer.sentence  # fmt: skip
+
+
+def test_an_amendment_names_what_it_waits_for(delivered: tuple[Bridge, Pair]) -> None:
+    bridge, pair = delivered
+    [first] = bridge.rows("SELECT id FROM bridge.export_queue WHERE kind = 'completion'")
+    with bridge.staging.begin() as transaction:
+        transaction.execute(
+            text(
+                "UPDATE bridge.export_queue SET state = 'dead', sent_at = NULL, error_class = 'ItemRefused', "
+                "error_words = 'no such course' WHERE id = :id"
+            ),
+            first,
+        )
+    answer = asked(bridge, pair, AMENDED)
+    assert answer.why is Why.QUEUED
+    waits = (
+        rf".+; its correction \(revision 2\) waits in the fresh lane of the queue, due since {TIME}, but not before "
+        rf"item {first['id']}, its completion \(revision 1\), which is dead until a person requeues it: .+: no such .+"
+    )
+    assert re.fullmatch(waits, answer.sentence), answer.sentence
+
+
+def test_what_was_queued_and_came_back_off_the_route_says_so(bridge: Bridge) -> None:
+    pair = bridge.totara.pair_with(status=25)
+    bridge.queue_new(1)
+    bridge.totara.regress(*pair)
+    assert bridge.extract().cancelled == 1
+    bridge.later(minutes=1)
+    bridge.totara.complete(*pair)
+    assert bridge.extract(destinations=[Wants(DESTINATION, route=NARROW)]).queued == 0
+    answer = asked(bridge, pair, AMENDED)
+    assert answer.why is Why.WAS_OFF_ROUTE
+    said = (
+        r"It was queued, was lost in Totara before it was sent, and was not on the route when Totara had it again; it "
+        rf"is on the route now: run backfill_completions from {DAY} or earlier to send it\."
+    )
+    assert re.fullmatch(said, answer.sentence), answer.sentence
+    assert bridge.backfill().queued > 0
+    assert asked(bridge, pair, AMENDED).why is Why.QUEUED
+
+
 # the command
 
 

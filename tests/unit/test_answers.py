@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle import answers
 from totara_bridge.oracle.verdict import Outcome, Reading, Verdict
+from totara_bridge.oracle.words import CUT
 
 ENDPOINT = "https://oracle.example/completions"
 TWO = ("A", "B")
@@ -302,6 +303,20 @@ def test_words_are_short() -> None:
     verdict = reading.verdicts["A"]
     assert len(verdict.words or "") == 500
     assert len(verdict.code or "") == 500
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 1990 + "Maximiliana is unknown", "\r\n\t" * 700 + "Max", "m" * 501, "a " * 2000]
+)
+def test_words_that_are_not_whole_end_with_a_mark(text: str) -> None:
+    words = read(ONE, 500, text.encode()).words or ""
+    assert words.endswith(CUT)
+    assert len(words) <= 500
+
+
+@pytest.mark.parametrize("text", ["m" * 500, "m" + " " * 3000, "\n" * 1990 + "m"])
+def test_words_that_are_whole_have_no_mark(text: str) -> None:
+    assert read(ONE, 500, text.encode()).words == text.strip()
 
 
 @given(

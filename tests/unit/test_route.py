@@ -64,6 +64,11 @@ def test_the_documentations_example_can_be_used_and_shows_every_criterion(config
         ("categories = [true]", "destinations.0.route.categories.0: Input should be a valid integer"),
         ('courses = [" "]', "destinations.0.route.courses.0: String should have at least 1 character"),
         ("learners = [12]", "destinations.0.route.learners.0: Input should be a valid string"),
+        ("categories = [9223372036854775808]", "destinations.0.route.categories.0: Input should be less than 92233720"),
+        *(
+            (f'{name} = ["a\\u0000"]', f"destinations.0.route.{name}.0: it holds a character that cannot be stored")
+            for name in ("courses", "not_courses", "audiences", "learners", "not_learners")
+        ),
         ('statuses = ["done"]', "destinations.0.route.statuses.0: Input should be 'complete' or 'complete_rpl'"),
         *((f"{name} = []", f"destinations.0.route.{name}: Tuple should have at least 1 item") for name in
           Route.model_fields),

@@ -197,6 +197,24 @@ def test_a_template_says_the_same_however_it_is_written() -> None:
     assert short.definition == long.definition
     assert short.definition != template({"a": "kind"}).definition
     assert short.definition != short.model_copy(update={"items": "records"}).definition
+    one, other = (
+        template({"a": {"source": "site", "map": dict(each), "default": 0}})
+        for each in ([("x", 1), ("y", 2)], [("y", 2), ("x", 1)])
+    )
+    assert one.definition == other.definition
+
+
+def test_half_of_a_surrogate_pair_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(FUSION)
+    fields = '{"k": "item_key", "c": {"constant": "\\ud800"}}'
+    monkeypatch.setenv("TOTARA_BRIDGE_TEMPLATES", f'{{"other": {{"version": 1, "fields": {fields}}}}}')
+    with pytest.raises(ConfigurationInvalid, match=r"other\.fields\.c\.constant: it holds a character that cannot be"):
+        read_config()
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_every_number_of_64_bits_is_shown(number: int) -> None:
+    assert shown({"constant": number}) == number
 
 
 def test_the_environment_gives_a_template_too(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +259,9 @@ AT_FIELDS = "templates.fusion.fields: "
     [
         ('[templates.fusion.fields]\n"key" = "item_key"', "templates.fusion.version: Field required"),
         (f'version = 0\n{FIELDS}"key" = "item_key"', "templates.fusion.version: Input should be greater than 0"),
+        (KEY.replace("= 1", "= 2147483648"), "templates.fusion.version: Input should be less than 2147483648"),
+        (KEY.replace("= 1", '= 1\nitems = "\\u0000"'), "templates.fusion.items: it holds a character that cannot be"),
+        (KEY + '"a\\u0000" = "kind"', f"{AT_FIELDS}it holds a character that cannot be stored (NUL, or half of"),
         ("version = 1", "templates.fusion.fields: Field required"),
         (KEY.replace("= 1", "= 1\nitems = ''"), "templates.fusion.items: String should have at least 1 character"),
         (KEY.replace("= 1", "= 1\nitem = 'x'"), "templates.fusion.item: Extra inputs are not permitted"),
@@ -300,6 +321,17 @@ def test_a_template_that_cannot_be_is_refused(refusal: Callable[[str], str], tab
         ),
         ('{ source = "site", map = { sbx = 1 } }', ": site can have values that the map does not name: add a default."),
         ('{ source = "site", map = { sbx = [1] }, default = 1 }', ".map.sbx: give a text, a number, true or false."),
+        (
+            '{ source = "site", map = { sbx = "" }, default = 1, required = true }',
+            ": required and omit_empty look at the source's value, so the map would send an empty text all the same",
+        ),
+        ('{ source = "site", map = { sbx = 1 }, default = "", omit_empty = true }', ": required and omit_empty look"),
+        ('{ constant = "a\\u0000" }', ".constant: it holds a character that cannot be stored (NUL, or half of a pair)"),
+        ('{ source = "site", map = { s = "\\u0000" }, default = 1 }', ".map.s: it holds a character that cannot be"),
+        ('{ source = "site", map = { "\\u0000" = 1 }, default = 1 }', ".map: it holds a character that cannot be"),
+        ('{ source = "site", map = { s = 1 }, default = "\\u0000" }', ".default: it holds a character that cannot be"),
+        ("{ constant = 9223372036854775808 }", ".constant: the whole number is too large (it is to fit 64 bits)"),
+        ("{ constant = -9223372036854775809 }", ".constant: the whole number is too large (it is to fit 64 bits)"),
     ],
 )
 def test_a_field_that_cannot_be_is_refused_with_its_path(refusal: Callable[[str], str], field: str, said: str) -> None:

@@ -51,7 +51,8 @@ def _lines(found: Trace) -> Iterator[str]:
     state = f"held for {found.held_for}" if found.held_for else found.state
     yield (
         f"Item {found.item_id} is {state}: {found.kind}, revision {found.revision}, to {found.destination}, of "
-        f"the completion {found.record_key} (site {found.site}, user {found.user_id}, course {found.course_id})"
+        f"the completion {found.record_key} (site {found.site}, user {found.user_id}, course {found.course_id}), "
+        f"made with the template {found.template}"
     )
     if found.idempotency_key != found.record_key:
         yield f"  idempotency key {found.idempotency_key}"

@@ -49,6 +49,10 @@ class Wants:
         template = config.template(destination.template)
         return cls(destination.code, destination.corrections, destination.withdrawals, template, destination.route)
 
+    def takes(self, site: str) -> bool:
+        """Whether its route takes completions of the site."""
+        return not self.route.sites or site in self.route.sites
+
 
 @dataclass(frozen=True)
 class Enqueued:

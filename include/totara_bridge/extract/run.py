@@ -41,7 +41,7 @@ class Extracted:
     queued: int
     held: int  #: new completions that lack something which the template requires
     replaced: int  #: items that were not posted yet and got a later revision's payload
-    cancelled: int  #: items that were not posted yet and whose completion Totara lost
+    cancelled: int  #: items that were not posted yet and are no more true: Totara lost the completion, or has it again
     corrections: int  #: items that tell a destination of a revision
     withdrawals: int  #: items that tell a destination of a loss
     reported: int  #: revisions and losses that a destination has, or may have, and does not want to know of
@@ -75,7 +75,7 @@ class ExtractPlan:
 
     site: str
     connection: str  #: the Airflow Connection's name, for the books and for sentences
-    destinations: Sequence[Wants]  #: those whose route takes the site
+    destinations: Sequence[Wants]  #: all: one whose route does not take the site any more may have some of it
     overlap: timedelta
     full_compare_at: time  #: UTC; the first run after it compares everything
     force_full_compare: bool = False
@@ -84,8 +84,9 @@ class ExtractPlan:
 
     @property
     def audiences(self) -> frozenset[str]:
-        """The audiences that routes name, by their id numbers."""
-        return frozenset(name for wants in self.destinations for name in wants.route.audiences)
+        """The audiences that routes name which take the site, by their id numbers."""
+        taking = (wants for wants in self.destinations if wants.takes(self.site))
+        return frozenset(name for wants in taking for name in wants.route.audiences)
 
 
 def extract_site(engine: Engine, source: Source, plan: ExtractPlan, *, now: datetime) -> Extracted:
@@ -189,15 +190,11 @@ def _stage(
     instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
     if read.whole_site and not plan.confirm_deletions:
         _refuse_mass_deletion(plan, "instances of completions", instances.lost, alive)
-    baseline = tuple(
-        each.destination
-        for each in plan.destinations
-        if deliverable.set_baseline(transaction, destination=each.destination, site=plan.site, now=now)
-    )
+    baseline = _set_baselines(transaction, plan, now)
     if before is not None and widened:
         deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
-    cancelled = queue.cancel_lost(transaction, now=now)
-    outcome = enqueue.touched(transaction, plan.destinations, site=plan.site, now=now)
+    cancelled = queue.cancel_untrue(transaction, now=now)
+    outcome = enqueue.touched(transaction, _told(transaction, plan), site=plan.site, now=now)
     return Extracted(
         site=plan.site,
         full_compare=read.whole_site,
@@ -209,6 +206,20 @@ def _stage(
         cancelled=cancelled,
         **vars(outcome),
     )
+
+
+def _set_baselines(transaction: Transaction, plan: ExtractPlan, now: datetime) -> tuple[str, ...]:
+    """Those destinations that take the site and see it for the first time."""
+    taking = [wants.destination for wants in plan.destinations if wants.takes(plan.site)]
+    return tuple(
+        code for code in taking if deliverable.set_baseline(transaction, destination=code, site=plan.site, now=now)
+    )
+
+
+def _told(transaction: Transaction, plan: ExtractPlan) -> Sequence[Wants]:
+    """Those destinations that take the site, or took it once."""
+    knowing = deliverable.having_baseline(transaction, site=plan.site)
+    return [wants for wants in plan.destinations if wants.destination in knowing]
 
 
 def _refuse_mass_deletion(plan: ExtractPlan, what: str, gone: int, staged: int) -> None:

@@ -13,7 +13,7 @@ def seconds_of(value: str | None, now: datetime) -> float | None:
         return min(float(text), _DAY)
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
     return min(seconds, _DAY) if seconds > 0 else None

@@ -15,10 +15,9 @@ from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle import answers, payload
 from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
-from totara_bridge.oracle.redaction import CUT
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Reading
-from totara_bridge.oracle.words import without_credentials
+from totara_bridge.oracle.words import CUT, without_credentials
 
 _LONGEST_ANSWER = 8 << 20  # bytes; what is longer is cut, and then no JSON any more
 _LONGEST_KEPT = 1 << 16  # bytes of an answer that a reading carries
@@ -38,7 +37,7 @@ class Sender:
         self._tokens = tokens
         self._items = items
         self._gzip = gzip
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = not is_loopback(access.base_url)  # loopback is never reached through a proxy
         self._session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')}"
 
@@ -111,6 +110,13 @@ class Sender:
 def _beginning(answer: bytes) -> str:
     text = without_credentials(answer[:_LONGEST_KEPT].decode(errors="replace"))
     return text + CUT if len(answer) > _LONGEST_KEPT else text
+
+
+class _Session(requests.Session):
+    """Looks at no redirect: requests would raise errors of its own at an address that cannot be."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _Bearer(AuthBase):

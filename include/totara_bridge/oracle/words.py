@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 #: No word that is kept or shown is longer, in characters.
 LONGEST = 500
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+#: What a line is shown without, as in the brackets of a regular expression.
+CONTROL = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
+
+#: Where a text was cut, maybe in the middle of what must not be shown.
+CUT = "…"
+
+_CONTROL = re.compile(f"[{CONTROL}]+")
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
@@ -56,12 +62,18 @@ def words_in(document: Any) -> Words:
 
 
 def shorten(value: object) -> str | None:
-    """A text or number as one line of at most `LONGEST` characters, without anything like a credential."""
+    """A text or number as one line of at most `LONGEST` characters, without anything like a credential.
+
+    It ends with `CUT` if it is not the whole text.
+    """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     # cut twice: a long text is not searched whole, and a replaced word may be longer than what it was
-    line = without_credentials(_CONTROL.sub(" ", str(value)[: 4 * LONGEST]).strip())
-    return (line if len(line) <= LONGEST else line[: LONGEST - 1] + "…") or None
+    text = str(value)
+    line = without_credentials(_CONTROL.sub(" ", text[: 4 * LONGEST]).strip())
+    if len(line) > LONGEST or text[4 * LONGEST :].strip():
+        line = line[: LONGEST - 1] + CUT
+    return line or None
 
 
 def without_credentials(text: str) -> str:

@@ -43,7 +43,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
         plan = ExtractPlan(
             site=code,
             connection=site.connection,
-            destinations=[Wants.of(config, each) for each in config.destinations if each.wants(code)],
+            destinations=[Wants.of(config, each) for each in config.destinations],
             overlap=config.extract.overlap,
             full_compare_at=config.extract.full_compare,
             force_full_compare=params["full_compare"],

@@ -1,7 +1,7 @@
 """What a thread does with one claim: it is packed into requests, each is sent in its turn, and settled."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from uuid import UUID, uuid4
 
 from totara_bridge.oracle.verdict import Outcome
@@ -10,7 +10,7 @@ from totara_bridge.push.packing import Packed
 from totara_bridge.push.plan import Sends
 from totara_bridge.push.run import Run
 from totara_bridge.push.settle import Posted, bury
-from totara_bridge.staging import completion, lease
+from totara_bridge.staging import lease
 
 
 class Batches:
@@ -46,6 +46,7 @@ class Batches:
         """Send what was claimed, and return what is left over; whether to claim again."""
         run = self._run
         waiting = deque(run.packing.requests(items))
+        opened: set[int] = set()
         try:
             if too_large := run.packing.too_large(items):
                 self._bury(too_large, kept.token)
@@ -55,24 +56,26 @@ class Batches:
                         return run.resting()
                     if not kept.for_another(run.plan.request_timeout):
                         break
-                    posted = self._post(waiting.popleft(), kept.token)
+                    request = waiting.popleft()
+                    opened.update(item.id for item in request)
+                    posted = self._post(request, kept.token)
                 waiting.extendleft(self._settle(posted))
             return True
         finally:
             if waiting:
-                self._return([item.id for request in waiting for item in request], kept.token)
+                self._return({item.id for request in waiting for item in request}, kept.token, opened=opened)
 
-    def _return(self, unposted: Sequence[int], token: UUID) -> None:
+    def _return(self, left: Set[int], token: UUID, *, opened: Set[int]) -> None:
+        """Put back what is left over. Of a request that had to be split, the destination may have taken items."""
         with self._run.engine.begin() as transaction:
-            # an extract that is changing these completions now sees them as on their way, or not at all
-            completion.begin_merge(transaction)
-            lease.release(transaction, token, ids=unposted, posted=False)
+            for ids, posted in ((left - opened, False), (left & opened, True)):
+                if ids:
+                    lease.release(transaction, token, ids=sorted(ids), posted=posted)
 
     def _bury(self, too_large: Packed, token: UUID) -> None:
         run = self._run
         sizes = {item.id: run.packing.size(item) for item in too_large}
         with run.engine.begin() as transaction:
-            completion.begin_merge(transaction)
             dead = bury(transaction, token, sizes, run.plan.settings, now=run.clock())
         run.drained.buried(dead)
 
@@ -90,7 +93,7 @@ class Batches:
             at=at,
             begun=begun,
             body=body,
-            others_succeed=run.drained.sent > 0 or bool(reading.having(Outcome.SENT)),
+            others_succeed=run.others_succeed() or bool(reading.having(Outcome.SENT)),
         )
 
     def _settle(self, posted: Posted) -> Sequence[Packed]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from totara_bridge.oracle.payload import body
 from totara_bridge.oracle.redaction import Redacted, redact
-from totara_bridge.oracle.verdict import Outcome, Reading, Verdict
+from totara_bridge.oracle.verdict import Outcome, Reading
 from totara_bridge.push.plan import DrainPlan
 from totara_bridge.staging.body import Body
 from totara_bridge.template import DEFAULT, Template
@@ -31,7 +31,7 @@ class Bodies:
         """What may be written down of a request: its reading, and its body if that is kept."""
         sent = len(reading.having(Outcome.SENT)) == len(reading.verdicts)
         keep = self.keep == "always" or (self.keep == "failures" and not sent)
-        if not keep and not _says_something(reading):
+        if not keep and not _all_said(reading):
             return replace(reading, answer=None), None
         redacted = redact(payload_texts, self.paths)
         answer = None if reading.answer is None else redacted.hide(reading.answer)
@@ -45,22 +45,31 @@ class Bodies:
         return Body(body(redacted.payload_texts, self.items).decode(), answer)
 
 
-def _says_something(reading: Reading) -> bool:
-    return bool(reading.words or reading.problem or any(each.words for each in reading.verdicts.values()))
-
-
 def _hidden(reading: Reading, redacted: Redacted) -> Reading:
-    """The destination's words may repeat what it was sent."""
-    hidden = {None: None} | {words: redacted.hide(words) for words in _all_words(reading)}
-    verdicts: dict[str, Verdict] = {
-        key: verdict if verdict.words is None else replace(verdict, words=hidden[verdict.words])
+    """The destination may repeat what it was sent in whatever is its own: words, codes and names."""
+    all_said = _all_said(reading)
+    at_once = "\n".join(all_said)
+    if redacted.hide(at_once) == at_once:  # as nearly always: most answers say nothing but references
+        return replace(reading, answer=None)
+    hidden = {None: None} | {said: redacted.hide(said) for said in all_said}
+    verdicts = {
+        key: replace(
+            verdict, reference=hidden[verdict.reference], code=hidden[verdict.code], words=hidden[verdict.words]
+        )
         for key, verdict in reading.verdicts.items()
     }
     return replace(
-        reading, verdicts=verdicts, words=hidden[reading.words], problem=hidden[reading.problem], answer=None
+        reading,
+        verdicts=verdicts,
+        request_id=hidden[reading.request_id],
+        words=hidden[reading.words],
+        problem=hidden[reading.problem],
+        answer=None,
     )
 
 
-def _all_words(reading: Reading) -> set[str]:
-    said = {reading.words, reading.problem, *(verdict.words for verdict in reading.verdicts.values())}
+def _all_said(reading: Reading) -> set[str]:
+    said = {reading.words, reading.problem, reading.request_id}
+    for verdict in reading.verdicts.values():
+        said |= {verdict.reference, verdict.code, verdict.words}
     return {words for words in said if words is not None}

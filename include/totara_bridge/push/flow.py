@@ -21,8 +21,8 @@ def wait_before_retry(settings: Settings, *, failures: int, retry_after: float |
 
     :param retry_after: seconds.
     """
-    doubled = settings.retry_first * float(2 ** min(failures - 1, 30))
-    longest = min(doubled, settings.retry_longest)
+    most = settings.retry_longest / settings.retry_first
+    longest = settings.retry_first * min(2.0 ** min(failures - 1, 30), most)
     jitter = longest * random.random()  # noqa: S311  no secret depends on it
     return timedelta(seconds=retry_after or 0) + jitter
 
@@ -34,6 +34,11 @@ class Breaker:
         self._lock = threading.Lock()
         self._in_a_row = 0
 
+    @property
+    def open(self) -> bool:
+        """Whether the destination counts as down."""
+        return self._in_a_row >= FAILURES_TO_OPEN
+
     def worked(self) -> None:
         """A request delivered something."""
         with self._lock:
@@ -43,4 +48,4 @@ class Breaker:
         """A request came to nothing; whether the destination now counts as down."""
         with self._lock:
             self._in_a_row += 1
-            return self._in_a_row >= FAILURES_TO_OPEN
+            return self.open

@@ -10,7 +10,7 @@ from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from totara_bridge.staging import lease
 
@@ -80,6 +80,7 @@ class LeaseKeeper:
             for each in kept:
                 try:
                     self.prolong(each)
-                except OperationalError as error:
+                except SQLAlchemyError as error:
                     # the batch goes on; no further request of it begins once too little of its lease is left
-                    log.warning("a lease could not be prolonged: %s", error.orig)
+                    said = error.orig if isinstance(error, DBAPIError) else error
+                    log.warning("a lease could not be prolonged: %s", said)

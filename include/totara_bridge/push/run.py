@@ -1,5 +1,6 @@
 """What the threads of a drain share: until when it goes on, why it ends before, and what it came to."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,13 +17,21 @@ from totara_bridge.push.pace import Pace
 from totara_bridge.push.packing import Packing
 from totara_bridge.push.plan import Drained, DrainPlan
 from totara_bridge.push.settle import Posted, Settled, settle
-from totara_bridge.staging import destination
+from totara_bridge.staging import destination, setting
+
+log = logging.getLogger(__name__)
 
 #: While it is down, a destination is asked again after this long.
 BREAKER_PAUSE = timedelta(minutes=2)
 
 #: A destination that asks to be left alone for no longer is waited for; the next run goes on after a longer rest.
 LONGEST_REST = timedelta(seconds=60)
+
+#: A drain looks so often, in seconds, whether another one let the destination rest or a person switched it off.
+LOOK_AGAIN = 1.0
+
+#: The outcome of a request that was answered item by item: one that was alone may be the only one to fail.
+SPEAKS_OF_ITEMS = "none_sent"
 
 #: A thread that waits looks this often, in seconds, whether the drain has ended meanwhile.
 _LOOK = 0.2
@@ -53,6 +62,8 @@ class Run:
         self._isolation = Isolation()
         self._ends_at = clock() + plan.time_box
         self._rests_until: datetime | None = None
+        self._turns = threading.Lock()
+        self._looked_at = time.monotonic()
 
     def over(self) -> bool:
         """Whether no request may begin any more."""
@@ -71,12 +82,39 @@ class Run:
         return not self.over() and not self.resting()
 
     def turn(self) -> bool:
-        """Wait for the turn of the next request; whether it has come, and within the time box."""
-        seconds = self.pace.turn(within=(self._ends_at - self.clock()).total_seconds())
-        if seconds is None:
-            return False
-        self._wait(seconds, until=lambda: self.over() or self.resting())
-        return not self.over() and not self.resting()
+        """Wait for the turn of the next request; whether it has come, and within the time box.
+
+        One thread at a time takes a turn and waits for it: a drain that ends or rests meanwhile wastes one at most.
+        """
+        with self._turns:
+            if self._pauses():
+                return False
+            seconds = self.pace.turn(within=(self._ends_at - self.clock()).total_seconds())
+            if seconds is None:
+                return False
+            self._wait(seconds, until=self._pauses)
+            if time.monotonic() - self._looked_at >= LOOK_AGAIN:
+                self._look()
+            return not self._pauses()
+
+    def _pauses(self) -> bool:
+        return self.over() or self.resting()
+
+    def _look(self) -> None:
+        """See what others wrote of the destination: that it is to be left alone, or that nothing is to be sent."""
+        self._looked_at = time.monotonic()
+        code = self.plan.destination
+        with self.engine.begin() as transaction:
+            until, _ = destination.resting_until(transaction, code)
+            everywhere, here = setting.read(transaction), setting.read(transaction, code)
+        if until is not None:
+            self._rest(until)
+        if here.shadow or not (everywhere.enabled and here.enabled):
+            log.info("%s: shadow was switched on, or enabled off: the drain ends", code)
+            self._broken.set()
+
+    def _rest(self, until: datetime) -> None:
+        self._rests_until = until if self._rests_until is None else max(until, self._rests_until)
 
     def _wait(self, seconds: float, *, until: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
@@ -87,13 +125,17 @@ class Run:
         """A thread failed: the others end cleanly."""
         self._broken.set()
 
+    def others_succeed(self) -> bool:
+        """Whether something was stored, and since then not so much failed that the destination counts as down."""
+        return self.drained.sent > 0 and not self._breaker.open
+
     def settle(self, posted: Posted) -> Settled:
         """Write down what a request came to."""
         with self.engine.begin() as transaction:
             settled = settle(transaction, posted, self.plan.settings, pace=self.pace, now=self.clock())
         self.drained.add(settled)
         if posted.reading.retry_after:
-            self._rests_until = self.clock() + timedelta(seconds=posted.reading.retry_after)
+            self._rest(self.clock() + timedelta(seconds=posted.reading.retry_after))
         return settled
 
     def refused_alone(self, posted: Posted) -> None:
@@ -127,11 +169,11 @@ class Run:
         """Stop the drain where the destination does not work, or is down."""
         if reading.problem is not None:
             self._stop_for(reading.problem)
-        elif settled.dead or reading.having(Outcome.SENT):  # also what was recorded before, after a lost lease
+        elif reading.having(Outcome.SENT) or reading.having(Outcome.DEAD):  # also what was recorded before
             self._breaker.worked()
-        elif settled.too_fast or (alone and self.drained.sent):
-            return  # it is asked more slowly now; or the item's own fault: others are delivered
-        elif self._breaker.failed():
+        elif settled.too_fast:
+            return  # it is asked more slowly now
+        elif self._breaker.failed() and not (alone and reading.outcome == SPEAKS_OF_ITEMS and self.drained.sent):
             self._open_breaker(reading)
 
     def _open_breaker(self, reading: Reading) -> None:

@@ -41,7 +41,7 @@ class Posted:
     at: datetime
     begun: float  #: as `Pace.begin` gave it
     body: Body | None  #: what is kept of it
-    others_succeed: bool  #: something was delivered in this drain: a failure may be an item's own
+    others_succeed: bool  #: something was delivered not long before: a failure may be an item's own
 
     def instead(self, outcome: Outcome) -> "Posted":
         """The same request with another outcome for all of its items."""
@@ -59,9 +59,9 @@ def settle(transaction: Transaction, posted: Posted, settings: Settings, *, pace
     if posted.body is not None:
         body.keep(transaction, posted.body, log_id=log_id, destination=posted.destination, at=posted.at)
     failed = [_failure(item, verdict, posted, settings, now) for item, verdict in by_outcome[Outcome.FAILED]]
-    again = [each.failure for each in failed if each.attempts_now < settings.max_attempts]
+    again = [each.failure for each in failed if not each.was_last(settings)]
     dead = [_failure(item, verdict, posted, settings, now).failure for item, verdict in by_outcome[Outcome.DEAD]]
-    dead += [_spent(each) for each in failed if each.attempts_now >= settings.max_attempts]
+    dead += [_spent(each) for each in failed if each.was_last(settings)]
     sent = {item.id: verdict.reference for item, verdict in by_outcome[Outcome.SENT]}
     settled = Settled(
         sent=delivery.acknowledge(transaction, token, sent, log_id=log_id, now=now) if sent else 0,
@@ -130,6 +130,10 @@ def _by_outcome(posted: Posted) -> dict[Outcome, list[tuple[Row[Any], Verdict]]]
 class _Counted:
     failure: Failure
     attempts_now: int
+
+    def was_last(self, settings: Settings) -> bool:
+        """Whether its last attempt was used now; an outage uses none, however few are allowed by now."""
+        return self.failure.attempts > 0 and self.attempts_now >= settings.max_attempts
 
 
 def _failure(item: Row[Any], verdict: Verdict, posted: Posted, settings: Settings, now: datetime) -> _Counted:

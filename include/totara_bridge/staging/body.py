@@ -1,5 +1,6 @@
 """Bodies of requests and answers that are kept to look at, for a limited time and without what names a learner."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,4 +58,4 @@ def templates_used(transaction: Transaction) -> Sequence[dict[str, Any]]:
     rows = transaction.execute(
         select(PayloadTemplateRow.name, PayloadTemplateRow.version, PayloadTemplateRow.definition)
     )
-    return [{"name": row.name, "version": row.version, **row.definition} for row in rows]
+    return [{"name": row.name, "version": row.version, **json.loads(row.definition)} for row in rows]

@@ -26,10 +26,9 @@ def requeue(transaction: Transaction, ids: Sequence[int], *, by: str, words: str
     """Have failed, dead, cancelled and held items sent, due now, their attempts counted anew and in their lane.
 
     What was never posted is held for another look: its payload is made anew before it may go, so nothing goes out
-    that is out of date or lacks what its template requires. A cancelled item stays cancelled where a later item of
-    its instance took its place, or where it would say what is no more true. Waits for a merge that is running.
+    that is out of date or lacks what its template requires. Refused is what would say what is no more true, what would
+    go after a later item of its instance, and what was cancelled and replaced.
     """
-    completion.begin_merge(transaction)
     return _carry_out(transaction, _REQUEUE, ids, by=by, words=words, now=now)
 
 
@@ -41,7 +40,8 @@ def cancel(transaction: Transaction, ids: Sequence[int], *, by: str, words: str 
 def resend(transaction: Transaction, ids: Sequence[int], *, by: str, now: datetime) -> Done:
     """Send again what was sent, as it was, in the backfill lane; the event names the request that carried it before.
 
-    The ledger keeps what it says: the destination has it.
+    The ledger keeps what it says: the destination has it. Refused is what would say what is no more true, and what a
+    later item of its instance follows.
     """
     return _carry_out(transaction, _RESEND, ids, by=by, words=None, now=now)
 
@@ -49,6 +49,8 @@ def resend(transaction: Transaction, ids: Sequence[int], *, by: str, now: dateti
 def _carry_out(
     transaction: Transaction, statement: TextClause, ids: Sequence[int], *, by: str, words: str | None, now: datetime
 ) -> Done:
+    # an extract writes items too, in an order of its own, and decides what they say: wait until none merges
+    completion.begin_merge(transaction)
     named = sorted(set(ids))
     done = transaction.execute(statement, {"ids": named, "by": by, "words": words, "now": now}).rowcount
     return Done(done=done, refused=len(named) - done)
@@ -58,22 +60,36 @@ def _carry_out(
 _NAMED = "q.id = ANY(:ids)"
 _LOCKED = "ORDER BY q.id FOR UPDATE OF q"
 
-#: Nothing took the cancelled item's place, and what it says is still so.
-_MAY_COME_BACK = """
-    (i.ended_at IS NULL) = (q.kind <> 'withdrawal')
-    AND NOT EXISTS (SELECT FROM bridge.export_queue other
+_TRUE = "(i.ended_at IS NULL) = (q.kind <> 'withdrawal')"
+
+
+def _no_other(condition: str) -> str:
+    """SQL: the instance of ``q`` has no ``other`` item, for the same destination, that is so."""
+    return f"""
+        NOT EXISTS (SELECT FROM bridge.export_queue other
                     WHERE other.destination = q.destination AND other.instance_id = q.instance_id
-                      AND other.id <> q.id
-                      AND (other.id > q.id AND (other.state <> 'cancelled' OR other.kind = q.kind)
-                           OR other.kind = 'completion' AND q.kind = 'completion' AND other.state <> 'cancelled'))
-"""
+                      AND other.id <> q.id AND ({condition}))
+    """
+
+
+#: The destination may have heard of what came later: that must stay the last that it hears.
+_NONE_POSTED_LATER = _no_other("other.id > q.id AND other.first_posted_at IS NOT NULL")
+
+_NONE_WAITS_LATER = _no_other("other.id > q.id AND other.state <> 'cancelled'")
+
+#: Nothing took the cancelled item's place.
+_NOT_REPLACED = _no_other(
+    "other.id > q.id AND (other.state <> 'cancelled' OR other.kind = q.kind)"
+    " OR other.kind = 'completion' AND q.kind = 'completion' AND other.state <> 'cancelled'"
+)
 
 _REQUEUE = text(
     f"""
     WITH named AS MATERIALIZED (
         SELECT q.id, q.first_posted_at IS NULL AS unposted
         FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id
-        WHERE {_NAMED} AND (q.state IN ('failed', 'dead', 'held') OR q.state = 'cancelled' AND {_MAY_COME_BACK})
+        WHERE {_NAMED} AND (q.state IN ('failed', 'dead', 'held') OR q.state = 'cancelled' AND {_NOT_REPLACED})
+          AND {_TRUE} AND {_NONE_POSTED_LATER}
         {_LOCKED}
     ),
     requeued AS (
@@ -112,8 +128,9 @@ _CANCEL = text(
 _RESEND = text(
     f"""
     WITH named AS MATERIALIZED (
-        SELECT q.id, q.export_log_id FROM bridge.export_queue q
-        WHERE {_NAMED} AND q.state = 'sent'
+        SELECT q.id, q.export_log_id
+        FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id
+        WHERE {_NAMED} AND q.state = 'sent' AND {_TRUE} AND {_NONE_POSTED_LATER} AND {_NONE_WAITS_LATER}
         {_LOCKED}
     ),
     again AS (

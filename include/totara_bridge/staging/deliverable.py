@@ -91,6 +91,12 @@ def set_baseline(transaction: Transaction, *, destination: str, site: str, now: 
     return stored.rowcount == 1
 
 
+def having_baseline(transaction: Transaction, *, site: str) -> frozenset[str]:
+    """The destinations that know of the site; one whose route does not take it any more may have completions of it."""
+    found = transaction.execute(text("SELECT destination FROM bridge.baseline WHERE site = :site"), {"site": site})
+    return frozenset(found.scalars())
+
+
 def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None:
     """Count what the merge of this transaction found new as past where it was completed before that time.
 
@@ -138,13 +144,17 @@ def touched(
 
 
 def revised(transaction: Transaction, *, destination: str, slice_size: int) -> Iterator[Sequence[Row[Any]]]:
-    """Instances that the merge of this transaction revised and whose item was never posted, in slices."""
+    """Instances that the merge of this transaction touched, and whose item says less and was never posted, in slices.
+
+    That can be an earlier revision than the last: of what was revised while the item was claimed, or its destination
+    was not in the plan.
+    """
     statement = text(
         f"""
         SELECT {FIELDS} FROM {JOINS}
         JOIN bridge.export_queue q ON q.destination = :destination AND q.instance_id = i.id
-        WHERE i.id IN (SELECT id FROM touched_instance WHERE change = 'revised') AND i.id > :after
-          AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
+        WHERE i.id IN (SELECT id FROM touched_instance WHERE change IN ('revised', 'archived', 'found'))
+          AND i.id > :after AND i.ended_at IS NULL AND q.kind = 'completion' AND q.first_posted_at IS NULL
           AND q.state IN ('queued', 'failed', 'dead', 'held') AND q.revision <> i.revision
         ORDER BY i.id LIMIT :slice_size
         """

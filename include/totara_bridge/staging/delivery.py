@@ -151,15 +151,22 @@ def _settle_as(state: str, verb: str) -> TextClause:
     )
 
 
+# An item that nobody holds now is locked first, in the order of ids as a person's verbs do, or two statements could
+# wait for each other's rows. What is still leased needs no lock: nobody else waits for it.
 _ACKNOWLEDGE = text(
     """
-    WITH sent AS (
+    WITH late AS MATERIALIZED (
+        SELECT id FROM bridge.export_queue
+        WHERE id = ANY(cast(:ids AS bigint[])) AND state IN ('queued', 'failed', 'dead', 'cancelled')
+        ORDER BY id FOR UPDATE
+    ),
+    sent AS (
         UPDATE bridge.export_queue q
         SET state = 'sent', sent_at = :now, reference = coalesce(a.reference, q.reference), export_log_id = :log_id,
             claim_token = NULL, lease_until = NULL, claimed_from = NULL, claimed_at = NULL, cancelled_by = NULL,
             error_class = NULL, error_code = NULL, error_words = NULL
         FROM unnest(cast(:ids AS bigint[]), cast(:references AS text[])) AS a (id, reference)
-        WHERE q.id = a.id
+        WHERE q.id = a.id AND (SELECT count(*) FROM late) >= 0  -- before any row is written
           AND (q.state = 'sending' AND q.claim_token = :token OR q.state IN ('queued', 'failed', 'dead')
                OR q.state = 'cancelled' AND NOT EXISTS (
                       SELECT FROM bridge.export_queue other

@@ -5,24 +5,26 @@ from contextlib import contextmanager
 from typing import cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
 #: What a use case holds and passes on to verbs: they never commit, its owner does.
 Transaction = Connection
 
 
 def staging_engine(url: str, *, connections: int = 5) -> Engine:
-    """An engine on the staging database; connects at first use.
+    """An engine on the staging database; connects at first use. Its times are in UTC, whatever zone the server is in.
 
     :param connections: how many threads use it at the same time.
     """
+    # east of UTC the last hours of the year 9999 lie in a year that Python does not have
+    options = " ".join([*make_url(url).normalized_query.get("options", ()), "-c timezone=UTC"])
     return create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,  # an error must not print whose completion it was about
-        connect_args={"application_name": "totara-bridge", "connect_timeout": 10},
+        connect_args={"application_name": "totara-bridge", "connect_timeout": 10, "options": options},
     )
 
 

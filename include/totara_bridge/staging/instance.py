@@ -11,7 +11,8 @@ The rules, in the order in which the statements apply them, per pair of learner 
 
 No date is a date like any other: Totara has complete rows without one (its completion editor lists them as wrong),
 and archives those too, as it archives nothing that is not complete. Such an instance has no time completed until
-Totara says one.
+Totara says one. But two completions without a date need not be one: of what an earlier read lost, only the same row
+is found again.
 """
 
 from collections.abc import Sequence

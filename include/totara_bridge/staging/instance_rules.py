@@ -3,7 +3,8 @@
 Each notes what it touched in the temporary table ``touched_instance``: an instance's id, and ``lost``, ``archived``,
 ``revised`` or, where only Totara's row ids changed, ``found``.
 
-Times are compared with ``IS [NOT] DISTINCT FROM``, never with ``=`` or ``USING``: no date is a date like any other.
+Times are compared with ``IS [NOT] DISTINCT FROM``, never with ``=`` or ``USING``: no date is a date like any other,
+but that it leads to nothing that an earlier merge lost.
 """
 
 from collections.abc import Sequence
@@ -96,6 +97,8 @@ ARCHIVE: Sequence[TextClause] = (
                                               ORDER BY {_JUST_LOST} DESC, i.id) AS place
                     FROM bridge.completion_instance i
                     WHERE i.site = :site AND i.ended_at IS NOT NULL
+                      AND (i.time_completed IS NOT NULL OR {_JUST_LOST} OR EXISTS (
+                               SELECT FROM new_history n WHERE {PAIR} AND n.history_id = i.history_id))
                       AND (i.user_id, i.course_id) IN (SELECT user_id, course_id FROM new_history)) lost
                 ON lost.user_id = n.user_id AND lost.course_id = n.course_id AND lost.place = n.place
                AND lost.time_completed IS NOT DISTINCT FROM n.time_completed) match
@@ -142,7 +145,8 @@ CURRENT: Sequence[TextClause] = (
                       OR i.status <> n.status) AS revised
               FROM {UNKNOWN_CURRENT} n
               JOIN bridge.completion_instance i ON {PAIR} AND i.ended_at IS NOT NULL
-               AND (i.row_id = n.row_id OR i.time_completed IS NOT DISTINCT FROM n.time_completed)
+               AND (i.row_id = n.row_id OR i.time_completed = n.time_completed
+                    OR i.time_completed IS NULL AND n.time_completed IS NULL AND {_JUST_LOST})
               ORDER BY n.user_id, n.course_id, i.row_id IS NOT DISTINCT FROM n.row_id DESC, {_JUST_LOST} DESC,
                        i.id DESC) match
         WHERE i.id = match.id

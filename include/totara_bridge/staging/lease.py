@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
+from totara_bridge.staging import completion
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.states import Lane
 
@@ -74,7 +75,10 @@ def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted
 
     :param posted: off where no request with them was ever opened under this claim. Their payload may then change
         again, unless Totara changed the completion meanwhile: that was reported, as of an item on its way.
+        To know that, it waits for a merge that is running.
     """
+    if not posted:
+        completion.begin_merge(transaction)
     return transaction.execute(
         text(
             f"""
@@ -90,6 +94,7 @@ def release(transaction: Transaction, token: UUID, *, ids: Sequence[int], posted
 
 def never_posted(transaction: Transaction, token: UUID, *, ids: Sequence[int]) -> None:
     """Write down of claimed items that will not be posted that they were not, as `release` does of what it returns."""
+    completion.begin_merge(transaction)
     transaction.execute(
         text(
             f"""

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import literal, select
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.engine import Transaction
@@ -16,16 +16,17 @@ def register(transaction: Transaction, template: Template, now: datetime) -> Non
 
     :raises ConfigurationInvalid: its fields or its list's name changed, and its version did not.
     """
-    definition = literal(template.definition, JSONB)  # compared as JSON: in Python 1 equals true
-    unchanged = select(PayloadTemplateRow.definition == definition).where(
+    stored = select(PayloadTemplateRow.definition).where(
         PayloadTemplateRow.name == template.name, PayloadTemplateRow.version == template.version
     )
-    same = transaction.execute(unchanged).scalar_one_or_none()
-    if same is None:
-        row = {"name": template.name, "version": template.version, "definition": definition, "first_used_at": now}
-        transaction.execute(insert(PayloadTemplateRow).values(row).on_conflict_do_nothing())
-        same = transaction.execute(unchanged).scalar_one()  # another process may have been faster
-    if not same:
+    definition = transaction.execute(stored).scalar_one_or_none()
+    if definition is None:
+        new = insert(PayloadTemplateRow).values(
+            name=template.name, version=template.version, definition=template.definition, first_used_at=now
+        )
+        transaction.execute(new.on_conflict_do_nothing())
+        definition = transaction.execute(stored).scalar_one()  # another process may have been faster
+    if definition != template.definition:
         raise ConfigurationInvalid(
             f"The template {template.name} is still version {template.version} but its fields changed: raise its "
             "version in bridge.toml."

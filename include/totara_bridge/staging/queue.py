@@ -59,21 +59,27 @@ def replace_payloads(
     return Replaced(*transaction.execute(_REPLACE, {"destination": destination, "by": by, "now": now}).one())
 
 
-def cancel_lost(transaction: Transaction, *, now: datetime) -> int:
-    """Cancel what was never posted of the instances that the merge of this transaction lost; how many."""
+def cancel_untrue(transaction: Transaction, *, now: datetime) -> int:
+    """Cancel what was never posted and the merge of this transaction made untrue; how many.
+
+    That is a completion or a correction of what is lost, and a withdrawal of what is back.
+    """
     return transaction.execute(
         text(
             """
             WITH cancelled AS (
                 UPDATE bridge.export_queue q
                 SET state = 'cancelled', cancelled_by = 'extract', held_for = NULL, held_at = NULL
+                FROM touched_instance t
                 WHERE q.destination = ANY(ARRAY(SELECT b.destination FROM bridge.baseline b))
                   AND q.first_posted_at IS NULL AND q.state IN ('queued', 'failed', 'dead', 'held')
-                  AND q.instance_id IN (SELECT t.id FROM touched_instance t WHERE t.change = 'lost')
-                RETURNING q.id
+                  AND q.instance_id = t.id AND t.change IN ('lost', 'revised')
+                  AND t.change = CASE q.kind WHEN 'withdrawal' THEN 'revised' ELSE 'lost' END
+                RETURNING q.id, t.change
             )
             INSERT INTO bridge.item_event (item_id, at, verb, actor, words)
-            SELECT id, :now, 'cancel', 'extract', 'Totara has this completion no more; it was never posted'
+            SELECT id, :now, 'cancel', 'extract', 'Totara has this completion '
+                   || CASE change WHEN 'lost' THEN 'no more' ELSE 'again' END || '; it was never posted'
             FROM cancelled
             """
         ),
@@ -95,7 +101,8 @@ _ENQUEUE = text(
     ),
     noted AS (
         INSERT INTO bridge.item_event (item_id, at, verb, actor, words)
-        SELECT id, :now, 'hold', 'extract', 'the template ' || template || ' needs what is missing: ' || held_for
+        SELECT id, :now, 'hold', CASE cast(:lane AS text) WHEN 'backfill' THEN 'backfill' ELSE 'extract' END,
+               'the template ' || template || ' needs what is missing: ' || held_for
         FROM put WHERE held_for IS NOT NULL
     )
     SELECT count(*) FILTER (WHERE held_for IS NULL) AS queued, count(held_for) AS held FROM put

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.states import Kind, Lane
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Trace:
     revision: int
     state: str
     held_for: str | None  #: what it waits for while it is held
+    template: str  #: name/version that its payload was made with, at last
     record_key: str
     idempotency_key: str
     site: str
@@ -71,6 +73,7 @@ def trace(transaction: Transaction, *, item_id: int) -> Trace | None:
         revision=item.revision,
         state=item.state,
         held_for=item.held_for,
+        template=item.template,
         record_key=item.record_key,
         idempotency_key=item.idempotency_key,
         site=item.site,
@@ -98,9 +101,10 @@ def _of_the_instance(item: Row[Any]) -> Iterator[Entry]:
 
 
 def _of_the_queue(item: Row[Any]) -> Iterator[Entry]:
-    # a resend puts into the backfill lane what an extract had queued
-    late = item.lane == "backfill" and item.queued_at != item.first_seen_at
-    yield Entry(item.queued_at, "enqueue", "backfill" if late else "extract", f"template {item.template}")
+    # a resend puts into the backfill lane what an extract had queued: at that moment it first saw or revised it
+    by_an_extract = item.kind != Kind.COMPLETION or item.queued_at in (item.first_seen_at, item.revised_at)
+    late = item.lane == Lane.BACKFILL and not by_an_extract
+    yield Entry(item.queued_at, "enqueue", "backfill" if late else "extract")
     if item.shadowed_at is not None:
         yield Entry(item.shadowed_at, "shadow", "push", "shown as it would be sent, not sent")
 

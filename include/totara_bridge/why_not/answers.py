@@ -16,7 +16,7 @@ from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.states import Kind, State
 from totara_bridge.staging.why_not import Pair, Present
 from totara_bridge.totara.query import ReadQuery
-from totara_bridge.why_not.item import Surroundings, clause, moment, sent
+from totara_bridge.why_not.item import Surroundings, clause, moment, sent, waits_behind
 
 
 class Why(StrEnum):
@@ -33,7 +33,7 @@ class Why(StrEnum):
     LOST = "lost"  #: Totara has it no more, and nothing was queued before
     LEARNER_DELETED = "learner_deleted"  #: before the bridge first saw the completion
     OFF_ROUTE = "off_route"
-    WAS_OFF_ROUTE = "was_off_route"  #: when it was first staged; now it is on it
+    WAS_OFF_ROUTE = "was_off_route"  #: when it was staged, or was back after a loss; now it is on it
     NO_BASELINE = "no_baseline"  #: no extract has seen the destination yet
     BEFORE_BASELINE = "before_baseline"
     NOT_COMPLETED = "not_completed"
@@ -101,13 +101,17 @@ def _of_instance(
         return Why(item.state), clause(item, around)
     if instance.sent_at is not None:  # its item was purged
         return Why.SENT, sent(instance.sent_at, instance.reference)
-    # what Totara lost and has again is a matter of the route and the baseline once more
+    # what Totara lost and has again is a matter of the route once more
     if completions and (instance.ended_at is not None or completions[-1].cancelled_by != "extract"):
         return Why.CANCELLED, clause(completions[-1], around)
-    return _never_queued(instance, to)
+    return _not_queued(instance, to, again=bool(completions))
 
 
-def _never_queued(instance: Row[Any], to: Destination) -> tuple[Why, str]:
+def _not_queued(instance: Row[Any], to: Destination, *, again: bool) -> tuple[Why, str]:
+    """Why there is no item.
+
+    :param again: there was one, until Totara lost the completion, which it has again.
+    """
     if instance.ended_at is not None:
         return Why.LOST, f"was lost in Totara, as seen on {moment(instance.ended_at)}, and nothing was sent before"
     if instance.after_deletion:
@@ -117,8 +121,17 @@ def _never_queued(instance: Row[Any], to: Destination) -> tuple[Why, str]:
         )
     if off := staged.not_met(instance, to.route):
         return Why.OFF_ROUTE, f"is off the route: {' and '.join(route.reason(to.route, each) for each in off)}"
+    return _backfill_queues(instance, again=again)
+
+
+def _backfill_queues(instance: Row[Any], *, again: bool) -> tuple[Why, str]:
     since = (instance.time_completed or instance.first_seen_at).astimezone(UTC)
     backfill = f"run backfill_completions from {since:%Y-%m-%d} or earlier to send it"
+    if again:
+        return Why.WAS_OFF_ROUTE, (
+            "was queued, was lost in Totara before it was sent, and was not on the route when Totara had it again; it "
+            f"is on the route now: {backfill}"
+        )
     if instance.baseline is None:
         return Why.NO_BASELINE, f"counts as past, as no extract of its site has seen the destination yet: {backfill}"
     if instance.id <= instance.baseline:
@@ -132,14 +145,16 @@ def _never_queued(instance: Row[Any], to: Destination) -> tuple[Why, str]:
 
 def _amendment(instance: Row[Any], items: Sequence[Row[Any]], around: Surroundings) -> Iterator[tuple[Why, str]]:
     """What became of its latest revision or of its loss, where the destination has, or may have, the completion."""
-    kept = [item for item in items if item.state != State.CANCELLED]
-    told = max([item.revision for item in kept if item.kind != Kind.WITHDRAWAL] + [instance.has_revision or 0])
+    # a cancelled one says why for itself; a cancelled completion, only that it was not sent
+    asked = [item for item in items if item.state != State.CANCELLED or item.kind != Kind.COMPLETION]
+    told = max([item.revision for item in asked if item.kind != Kind.WITHDRAWAL] + [instance.has_revision or 0])
     withdrawn = max(
-        [item.revision for item in kept if item.kind == Kind.WITHDRAWAL] + [instance.withdrawn_revision or 0]
+        [item.revision for item in asked if item.kind == Kind.WITHDRAWAL] + [instance.withdrawn_revision or 0]
     )
     later = [item for item in items if item.kind != Kind.COMPLETION]
     if later:
-        yield Why(later[-1].state), f"its {later[-1].kind} (revision {later[-1].revision}) {clause(later[-1], around)}"
+        fate = f"{clause(later[-1], around)}{waits_behind(later[-1], items, around)}"
+        yield Why(later[-1].state), f"its {later[-1].kind} (revision {later[-1].revision}) {fate}"
     if instance.has_revision is None and not any(item.first_posted_at for item in items):
         return
     if instance.ended_at is None and told < instance.revision:

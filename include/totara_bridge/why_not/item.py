@@ -1,6 +1,6 @@
 """What became of an item, as the rest of a sentence that begins with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -39,6 +39,22 @@ class Surroundings:
 def clause(item: Row[Any], around: Surroundings) -> str:
     """What became of it: the rest of a sentence that begins with it."""
     return _CLAUSES[State(item.state)](item, around)
+
+
+def waits_behind(item: Row[Any], items: Sequence[Row[Any]], around: Surroundings) -> str:
+    """What keeps a correction or withdrawal from being claimed: the earliest item of its instance that is not settled.
+
+    :param items: the instance's, oldest first.
+    """
+    if item.state not in (State.QUEUED, State.FAILED):
+        return ""
+    for each in items:
+        if each.id < item.id and each.state not in (State.SENT, State.CANCELLED):
+            return (
+                f", but not before item {each.id}, its {each.kind} (revision {each.revision}), which "
+                f"{clause(each, around)}"
+            )
+    return ""
 
 
 def moment(time: datetime) -> str:

@@ -2,11 +2,9 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from totara_bridge.staging.schema.table import Id, Table, one_of
@@ -195,7 +193,7 @@ class PayloadTemplateRow(Table):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True)
-    definition: Mapped[Any] = mapped_column(JSONB(none_as_null=False))
+    definition: Mapped[str]  #: `Template.definition`: text, as JSON that PostgreSQL compares knows no order
     first_used_at: Mapped[datetime]
 
 

@@ -147,7 +147,8 @@ class DatabaseSnapshot:
 
     def _copied(self, statement: Statement) -> Iterator[bytes]:
         dialect = self._database.dialect
-        select = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        # it is compiled as for execution with parameters: each % is doubled
+        select = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})).replace("%%", "%")
         driver = cast("psycopg.Connection[tuple[object, ...]]", self._database.connection.driver_connection)
         try:
             with driver.cursor() as cursor, cursor.copy(f"COPY ({select}) TO STDOUT".encode()) as copy:

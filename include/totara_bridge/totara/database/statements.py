@@ -133,17 +133,19 @@ class Statements:
         )
 
     def audiences(self, id_numbers: Sequence[str]) -> Statement:
-        """The id numbers of those of these audiences that there are."""
-        return select(self._cohort.c.idnumber).where(self._cohort.c.idnumber.in_(id_numbers)).distinct()
+        """The id numbers of those of these audiences that there are; DISTINCT would take STAFF for staff on MySQL."""
+        return select(self._cohort.c.idnumber).where(self._cohort.c.idnumber.in_(id_numbers))
 
     def audience_members(self, id_numbers: Sequence[str], changes: Changes | None) -> Statement:
-        """Columns as in `AUDIENCE_MEMBER_COLUMNS`: of all users, or of the learners of `learners`."""
+        """Columns as in `AUDIENCE_MEMBER_COLUMNS`: of all users, or of the learners of `learners`.
+
+        As in `audiences` without DISTINCT: who is in two audiences of one id number is there twice.
+        """
         member = self._member.c
         members = (
             select(member.userid, self._cohort.c.idnumber)
             .join(self._cohort, self._cohort.c.id == member.cohortid)
             .where(self._cohort.c.idnumber.in_(id_numbers))
-            .distinct()  # nothing in Totara's database keeps two audiences from having one id number
         )
         if changes is None:
             return members
