@@ -7,10 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from totara_bridge.config import database_url, read_config
+from totara_bridge.config import read_config
 from totara_bridge.staging import body
-from totara_bridge.staging.engine import staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.database import staging
 
 _NOTHING = 1
 
@@ -26,13 +25,8 @@ def register(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(arguments: argparse.Namespace) -> int:
     """Print them, the newest first; 1 where none is kept."""
     code = read_config().destination(arguments.destination).code
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
-        with engine.connect() as transaction:
-            kept = body.newest(transaction, destination=code, limit=max(1, arguments.limit))
-    finally:
-        engine.dispose()
+    with staging(connections=1) as engine, engine.connect() as transaction:
+        kept = body.newest(transaction, destination=code, limit=max(1, arguments.limit))
     if not kept:
         print(f"No body of {code} is kept: the setting keep_bodies decides, and in shadow mode all are.")
         return _NOTHING

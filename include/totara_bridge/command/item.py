@@ -5,11 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from getpass import getuser
 
-from totara_bridge.config import database_url
 from totara_bridge.staging import by_hand
 from totara_bridge.staging.by_hand import Done
-from totara_bridge.staging.engine import Transaction, staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.database import staging
+from totara_bridge.staging.engine import Transaction
 
 _REFUSED = 1
 
@@ -29,13 +28,8 @@ def register(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it to all of them in one transaction; 1 where the verb did not fit some."""
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
-        with engine.begin() as transaction:
-            done = _VERBS[arguments.verb](transaction, arguments)
-    finally:
-        engine.dispose()
+    with staging(connections=1) as engine, engine.begin() as transaction:
+        done = _VERBS[arguments.verb](transaction, arguments)
     print(f"{arguments.verb}: {done.done} done, {done.refused} refused (look at their trace)")
     return _REFUSED if done.refused else 0
 

@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from totara_bridge.config import database_url, read_config
+from totara_bridge.config import read_config
 from totara_bridge.preview import Preview, preview
-from totara_bridge.staging.engine import staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.database import staging
 
 _NOTHING = 1
 
@@ -24,12 +23,8 @@ def register(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the items as they would be enqueued; 1 where there is no completion on the route."""
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
+    with staging(connections=1) as engine:
         found = preview(engine, read_config(), arguments.destination, arguments.limit)
-    finally:
-        engine.dispose()
     if not found:
         sentence = f"There is no completion on the route of {arguments.destination}: extract, or look at its route."
         print(sentence, file=sys.stderr)

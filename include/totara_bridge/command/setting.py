@@ -5,11 +5,11 @@ import json
 from datetime import UTC, datetime
 from getpass import getuser
 
-from totara_bridge.config import database_url, read_config
+from totara_bridge.config import read_config
 from totara_bridge.settings import Settings
 from totara_bridge.staging import setting
-from totara_bridge.staging.engine import Transaction, staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.database import staging
+from totara_bridge.staging.engine import Transaction
 
 
 def register(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,14 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     scope = setting.EVERYWHERE
     if arguments.destination is not None:
         scope = read_config().destination(arguments.destination).code
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
-        with engine.begin() as transaction:
-            _set(transaction, scope, arguments)
-            settings = setting.read(transaction, scope)
-    finally:
-        engine.dispose()
+    with staging(connections=1) as engine, engine.begin() as transaction:
+        _set(transaction, scope, arguments)
+        settings = setting.read(transaction, scope)
     for name, value in settings.model_dump(mode="json").items():
         if arguments.name in (None, name):
             print(f"{name} = {json.dumps(value)}")

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
-from totara_bridge.config import database_url
 from totara_bridge.staging import trace as staged
-from totara_bridge.staging.engine import Transaction, staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.database import staging
+from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.trace import Entry, RequestMade, Trace
 
 _UNKNOWN = 2
@@ -25,13 +24,8 @@ def register(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the traces that were asked for; 2 where there is no such item."""
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
-        with engine.connect() as transaction:
-            traces = _found(transaction, arguments)
-    finally:
-        engine.dispose()
+    with staging(connections=1) as engine, engine.connect() as transaction:
+        traces = _found(transaction, arguments)
     if not traces:
         asked = f"with the key {arguments.key}" if arguments.key else f"number {arguments.item}"
         sentence = f"There is no item {asked} in the export queue: correct it, unless the item was purged."

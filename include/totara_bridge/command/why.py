@@ -3,9 +3,8 @@
 import argparse
 from datetime import UTC, datetime
 
-from totara_bridge.config import database_url, read_config
-from totara_bridge.staging.engine import staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.config import read_config
+from totara_bridge.staging.database import staging
 from totara_bridge.why_not import Answer, why_not
 
 
@@ -37,9 +36,7 @@ def _row_id(given: str) -> int:
 
 def _asked(arguments: argparse.Namespace) -> list[Answer]:
     config = read_config()
-    engine = staging_engine(database_url(), connections=1)
-    try:
-        require_newest(engine)
+    with staging(connections=1) as engine:
         return why_not(
             engine,
             config,
@@ -49,8 +46,6 @@ def _asked(arguments: argparse.Namespace) -> list[Answer]:
             destination=arguments.destination,
             now=datetime.now(UTC),
         )
-    finally:
-        engine.dispose()
 
 
 def _line(answer: Answer) -> str:

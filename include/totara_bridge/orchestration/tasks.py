@@ -24,9 +24,10 @@ from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.orchestration.assets import announce
 from totara_bridge.orchestration.oracle_hook import OracleHook
-from totara_bridge.orchestration.staging import settings_or_skip, staging
+from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.orchestration.totara_hook import TotaraHook
 from totara_bridge.staging import site as staged_site
+from totara_bridge.staging.database import staging
 from totara_bridge.totara.database import DatabaseSource
 
 log = logging.getLogger(__name__)
