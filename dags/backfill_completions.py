@@ -17,7 +17,7 @@ from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
 from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks import backfill_destination
+from totara_bridge.orchestration.tasks.backfill import backfill_destination
 
 config = read_config()
 

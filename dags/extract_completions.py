@@ -20,7 +20,7 @@ from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
 from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks import extract_site
+from totara_bridge.orchestration.tasks.extract import extract_site
 
 config = read_config()
 

@@ -21,9 +21,9 @@ import pendulum
 from airflow.sdk import Param, dag, task
 
 from totara_bridge.config import read_config
-from totara_bridge.orchestration import tasks
 from totara_bridge.orchestration.assets import MAYBE_STAGED
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
+from totara_bridge.orchestration.tasks import mappings
 
 codes = [each.code for each in read_config().destinations]
 
@@ -70,7 +70,7 @@ def load_mappings() -> None:
         multiple_outputs=False,
         task_id="load",
         outlets=[MAYBE_STAGED],
-    )(tasks.load_mappings)()  # type: ignore[call-arg]  # Airflow gives the arguments by name
+    )(mappings.load_mappings)()  # type: ignore[call-arg]  # Airflow gives the arguments by name
 
 
 load_mappings()

@@ -19,7 +19,7 @@ from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import STAGED
 from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks import push_destination
+from totara_bridge.orchestration.tasks.push import push_destination
 
 config = read_config()
 

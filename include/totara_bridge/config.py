@@ -38,6 +38,7 @@ class Extract(_Section):
     schedule: str = "0 * * * *"  #: cron, UTC
     full_compare: time = time(2, 30)  #: UTC; the first run after it reads everything, once a day
     overlap: timedelta = timedelta(minutes=10)  #: how far back each run reads the change log again
+    deadline: timedelta = timedelta(hours=1)  #: a run that has not ended by then raises an alert
 
 
 class Push(_Section):
@@ -45,6 +46,19 @@ class Push(_Section):
 
     schedule: str = "*/15 * * * *"  #: cron, UTC
     time_box: timedelta = timedelta(minutes=10)  #: a drain stops after this; the next run goes on
+    deadline: timedelta = timedelta(minutes=30)  #: a run that has not ended by then raises an alert
+
+
+class Purge(_Section):
+    """When finished rows past their retention are deleted."""
+
+    schedule: str = "45 3 * * *"
+
+
+class Watch(_Section):
+    """When it is looked whether promises are kept."""
+
+    schedule: str = "*/5 * * * *"
 
 
 class Site(_Section):
@@ -85,6 +99,8 @@ class BridgeConfig(BaseSettings):
 
     extract: Extract = Extract()
     push: Push = Push()
+    purge: Purge = Purge()
+    watch: Watch = Watch()
     sites: tuple[Site, ...] = ()
     destinations: tuple[Destination, ...] = ()
     templates: dict[str, Template] = {}

@@ -6,14 +6,17 @@
     ├── Transient                  try again later
     │   ├── SiteBusy               another run extracts the site now
     │   ├── TotaraUnavailable      no answer, or none now
-    │   └── OracleUnavailable      no answer, or none now
+    │   ├── OracleUnavailable      no answer, or none now
+    │   └── LearnerBusy            something about the learner is being sent now
     └── Permanent                  a person is needed; a task fails at once
         ├── ConfigurationInvalid   bridge.toml, the environment or a Connection
+        ├── RequestInvalid         a run or a command asks for what cannot be
         ├── StagingOutOfDate       the staging database is at another revision than this code
         ├── TotaraRefused          credentials, permission, prefix: Totara says no
         ├── SiteReplaced           another Totara answers under a known site code
         ├── DeletionsUnconfirmed   a full compare would delete more than is believable
         └── OracleRefused          credentials, path, contract: Oracle says no
+            └── CredentialsRefused it gives no token, or takes none that it gave
 
 Each message is one sentence: what, where, why, and what to do next. No message holds a secret.
 """
@@ -47,12 +50,20 @@ class OracleUnavailable(Transient):
         self.retry_after = retry_after
 
 
+class LearnerBusy(Transient):
+    """Something about the learner is being sent at this moment."""
+
+
 class Permanent(BridgeError):
     """It will not work until a person changes something."""
 
 
 class ConfigurationInvalid(Permanent):
     """bridge.toml, the environment or a Connection says something that cannot be."""
+
+
+class RequestInvalid(Permanent):
+    """A run or a command asks for what cannot be."""
 
 
 class StagingOutOfDate(Permanent):
@@ -73,3 +84,7 @@ class DeletionsUnconfirmed(Permanent):
 
 class OracleRefused(Permanent):
     """Oracle refuses: credentials, path or contract."""
+
+
+class CredentialsRefused(OracleRefused):
+    """Oracle gives no token for these credentials, or takes none that it gave."""

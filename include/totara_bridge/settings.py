@@ -1,12 +1,27 @@
 """A manager's switches: their names, bounds and defaults. Kept in the ``setting`` table, read at every run."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 #: More than nothing; a year at most, so that a date so far away can be written.
 Length = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=365))]
+
+#: A day at least, so that nothing goes while people still ask about it; ten years at most.
+Retention = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=3650))]
+
+Address = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^@\s,]+@[^@\s,]+$")]
+
+
+class Channel(BaseModel):
+    """Where alerts go: an Airflow Connection of type SMTP, HTTP or Apprise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    to: tuple[Address, ...] = ()  #: for SMTP: who gets the e-mail
+    form: Literal["json", "slack", "teams"] = "json"  #: for HTTP: what the receiver understands
 
 
 class Settings(BaseModel):
@@ -43,3 +58,40 @@ class Settings(BaseModel):
 
     body_retention: Length = timedelta(days=14)
     """Kept bodies are deleted after this long."""
+
+    promise: Length = timedelta(hours=24)
+    """What is new in Totara is at the destination within this long, counted from when the bridge first saw it."""
+
+    promised_share: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """The share of the last 30 days' deliveries that were to be in time."""
+
+    silence: Length = timedelta(hours=26)
+    """An alert is raised when a site was not extracted for this long."""
+
+    dead_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    """An alert is raised when more items than this died within an hour."""
+
+    alert_channels: Annotated[tuple[Channel, ...], Field(max_length=20)] = ()
+    """Where alerts go besides the table of alerts. Only the setting for all counts."""
+
+    sent_retention: Retention = timedelta(days=90)
+    """Items that were sent are deleted after this long; that they were delivered stays known."""
+
+    log_retention: Retention = timedelta(days=30)
+    """Rows of the export log are deleted after this long. Only the setting for all counts."""
+
+    acknowledgement_retention: Retention = timedelta(days=400)
+    """Acknowledgements of the Pull API are deleted after this long. Only the setting for all counts."""
+
+    audit_retention: Retention = timedelta(days=730)
+    """Rows of the audit log are deleted after this long. Only the setting for all counts."""
+
+    alert_retention: Retention = timedelta(days=365)
+    """Alerts are deleted this long after they were resolved. Only the setting for all counts."""
+
+    @model_validator(mode="after")
+    def _channels_differ(self) -> Self:
+        names = [each.connection for each in self.alert_channels]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"the alert channel {', '.join(sorted(twice))} is given twice")
+        return self

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 
 from tests.bridge import Bridge
 from totara_bridge.errors import ConfigurationInvalid, Permanent, StagingOutOfDate, Transient
-from totara_bridge.orchestration import tasks
+from totara_bridge.orchestration.tasks.extract import extract_site
+from totara_bridge.orchestration.tasks.push import push_destination
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.staging import mapping, setting
 
@@ -177,7 +178,7 @@ def test_an_inactive_connection_fails_with_one_sentence(
     )
     assert run(dags["extract_completions"])["extract_sbx"] == "failed"
     with pytest.raises(ConfigurationInvalid, match="The connection totara_sandbox is not active"):
-        tasks.extract_site("sbx", {"sites": None, "full_compare": False, "confirm_deletions": False}, None)
+        extract_site("sbx", {"sites": None, "full_compare": False, "confirm_deletions": False}, None)
 
 
 def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]) -> None:
@@ -185,18 +186,18 @@ def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]
         transaction.execute(text("UPDATE bridge.totara_bridge_alembic_version SET version_num = '0000'"))
     assert run(dags["push_completions"])["push_oracle"] == "failed"
     with pytest.raises(StagingOutOfDate, match="run `make migrate`"):
-        tasks.push_destination("oracle")
+        push_destination("oracle")
 
 
 def test_a_connection_that_is_missing_fails_at_once(airflow: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_ORACLE_SANDBOX")
     with pytest.raises(ConfigurationInvalid, match="There is no Airflow Connection oracle_sandbox: create it"):
-        tasks.push_destination("oracle")
+        push_destination("oracle")
 
 
 def test_deletions_are_confirmed_for_named_sites_only(airflow: Bridge) -> None:
     with pytest.raises(ConfigurationInvalid, match="name them in Sites"):
-        tasks.extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)
+        extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)
 
 
 NUMBERED = """

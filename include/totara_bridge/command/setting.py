@@ -42,11 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _set(transaction: Transaction, scope: str, arguments: argparse.Namespace) -> None:
     if arguments.value is None:
         return
-    value = _value(arguments.value)
+    value, by, now = _value(arguments.value), getuser(), datetime.now(UTC)
     if value is None:
-        setting.forget(transaction, scope=scope, name=arguments.name)
+        setting.forget(transaction, scope=scope, name=arguments.name, by=by, now=now)
     else:
-        by, now = getuser(), datetime.now(UTC)
         setting.write(transaction, scope=scope, name=arguments.name, value=value, by=by, now=now)
 
 

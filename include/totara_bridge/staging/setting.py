@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.settings import Settings
+from totara_bridge.staging import audit
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import SettingRow
 
@@ -38,6 +39,7 @@ def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value
             f"There is no setting {name!r}: choose one of {', '.join(sorted(Settings.model_fields))}."
         )
     _checked({name: value}, scope)
+    _audit(transaction, scope=scope, name=name, value=value, by=by, now=now)
     written = {"value": value, "changed_at": now, "changed_by": by}
     transaction.execute(
         insert(SettingRow)
@@ -46,9 +48,20 @@ def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value
     )
 
 
-def forget(transaction: Transaction, *, scope: str = EVERYWHERE, name: str) -> None:
+def forget(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, by: str, now: datetime) -> None:
     """Leave one switch to whatever holds for all, or to its default."""
+    _audit(transaction, scope=scope, name=name, value=None, by=by, now=now)
     transaction.execute(delete(SettingRow).where(SettingRow.scope == scope, SettingRow.name == name))
+
+
+def _audit(transaction: Transaction, *, scope: str, name: str, value: Any, by: str, now: datetime) -> None:
+    """Write down the old and the new value; none: as it holds for all, or by default."""
+    before = transaction.execute(
+        select(SettingRow.value).where(SettingRow.scope == scope, SettingRow.name == name)
+    ).scalar_one_or_none()
+    if before != value:
+        details = {"scope": scope, "from": before, "to": value}
+        audit.record(transaction, actor=by, action="setting", subject=name, details=details, now=now)
 
 
 def _checked(values: dict[str, Any], scope: str) -> Settings:

@@ -1,6 +1,6 @@
 """The tables of the staging database, in its schema ``bridge``."""
 
-from totara_bridge.staging.schema.controls import SettingRow
+from totara_bridge.staging.schema.controls import AlertNoticeRow, AlertRow, AuditRow, SettingRow
 from totara_bridge.staging.schema.delivered import (
     BaselineRow,
     DeliveryHourRow,
@@ -17,23 +17,30 @@ from totara_bridge.staging.schema.extracted import (
     AudienceMemberRow,
     CompletionRow,
     CourseRow,
+    ErasedLearnerRow,
     InstanceRow,
     LearnerRow,
     SetAsideRow,
     SiteRow,
     WatermarkRow,
 )
+from totara_bridge.staging.schema.pulled import AcknowledgementRow
 from totara_bridge.staging.schema.table import SCHEMA, Table
 
 __all__ = [
     "SCHEMA",
+    "AcknowledgementRow",
+    "AlertNoticeRow",
+    "AlertRow",
     "AudienceMemberRow",
+    "AuditRow",
     "BaselineRow",
     "CompletionRow",
     "CourseRow",
     "DeliveryHourRow",
     "DeliveryRow",
     "DestinationStateRow",
+    "ErasedLearnerRow",
     "ExportLogRow",
     "InstanceRow",
     "ItemEventRow",

@@ -37,6 +37,13 @@ class ItemRow(Table):
         Index("export_queue_amendment_key_ix", "idempotency_key", postgresql_where=text("kind <> 'completion'")),
         Index("export_queue_held_ix", "destination", "id", postgresql_where=text("state = 'held'")),
         Index(
+            "export_queue_stopped_ix",
+            "destination",
+            "state",
+            "id",
+            postgresql_where=text("state IN ('dead', 'cancelled')"),
+        ),
+        Index(
             "export_queue_lease_ix",
             "destination",
             "lease_until",
@@ -95,6 +102,7 @@ class ItemEventRow(Table):
     """What a person or a failure did to an item; a sending that went well writes none."""
 
     __tablename__ = "item_event"
+    __table_args__ = (Index("item_event_reject_at_ix", "at", postgresql_where=text("verb = 'reject'")),)
 
     id: Mapped[Id]
     item_id: Mapped[int] = mapped_column(ForeignKey("export_queue.id", ondelete="CASCADE"), index=True)
@@ -138,6 +146,7 @@ class DestinationStateRow(Table):
     destination: Mapped[str] = mapped_column(primary_key=True)
     not_before: Mapped[datetime | None]  #: it asked to be left alone until then
     breaker_open_until: Mapped[datetime | None]  #: it failed repeatedly: nothing is claimed until then
+    down_since: Mapped[datetime | None]  #: it does not answer, and has stored nothing since
     rate: Mapped[Decimal | None]  #: requests per second it takes; none: as many as the settings allow
     rate_lowered_at: Mapped[datetime | None]  #: when it last said that the rate was too high
     next_request_at: Mapped[datetime | None]  #: while there is a rate: when the next request may begin
@@ -149,10 +158,11 @@ class ExportLogRow(Table):
     """One request to a destination: no secrets, no names of learners."""
 
     __tablename__ = "export_log"
+    __table_args__ = (Index("export_log_destination_id_ix", "destination", "id"),)
 
     id: Mapped[Id]
     batch: Mapped[UUID]
-    destination: Mapped[str] = mapped_column(index=True)
+    destination: Mapped[str]
     at: Mapped[datetime]
     duration_ms: Mapped[int]
     items: Mapped[int]

@@ -163,3 +163,14 @@ class SetAsideRow(Table):
     reason: Mapped[str]
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+
+
+class ErasedLearnerRow(Table):
+    """A learner of whom nothing may be held any more: no extract brings them back."""
+
+    __tablename__ = "erased_learner"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime]
+    erased_by: Mapped[str]

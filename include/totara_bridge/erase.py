@@ -1,0 +1,1 @@
+"""Erasing what the bridge holds about one learner."""

@@ -1,0 +1,59 @@
+"""The task of ``push_completions``."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from totara_bridge import push
+from totara_bridge.config import read_config
+from totara_bridge.extract.enqueue import Wants
+from totara_bridge.extract.unhold import unhold
+from totara_bridge.oracle.sender import Sender
+from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.orchestration.oracle_hook import OracleHook
+from totara_bridge.orchestration.switches import settings_or_skip
+from totara_bridge.staging.database import staging
+
+
+def push_destination(code: str) -> dict[str, int]:
+    """Drain the queue of one destination of bridge.toml."""
+    config = read_config()
+    destination = config.destination(code)
+    template = config.template(destination.template)
+    with staging() as engine:
+        settings_or_skip(engine)
+        settings = settings_or_skip(engine, code)
+        unhold(engine, Wants.of(config, destination), _now())
+    access = OracleHook(destination.connection).access()
+    tokens = TokenHolder(access)
+    plan = push.DrainPlan(
+        destination=code,
+        settings=settings,
+        request_timeout=timedelta(seconds=access.timeout),
+        time_box=config.push.time_box,
+        template=template,
+    )
+
+    def new_sender() -> Sender:
+        return Sender(access, tokens, items=template.items, gzip=destination.gzip)
+
+    with staging(connections=plan.connections) as engine, _stopped_by_sigterm() as stop:
+        drained = push.drain(engine, new_sender, plan, clock=_now, stop=stop)
+    return drained.counts()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, so that requests in flight end and leases are returned before the task does."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""Deleting finished rows that are past their retention."""

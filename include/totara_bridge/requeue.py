@@ -1,0 +1,1 @@
+"""Having items sent again, or cancelled, by what they have in common."""

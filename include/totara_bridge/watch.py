@@ -1,0 +1,1 @@
+"""Looking whether the promises of delivery are kept."""
