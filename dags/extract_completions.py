@@ -14,13 +14,14 @@ that is killed has done nothing, a run that is repeated finds nothing new.
 """
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.form import params_of
 from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks.extract import extract_site
+from totara_bridge.orchestration.tasks.extract import Extract, extract_site
 
 config = read_config()
 
@@ -31,27 +32,7 @@ config = read_config()
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    params={
-        "sites": Param(
-            None,
-            type=["null", "array"],
-            items={"type": "string"},
-            title="Sites",
-            description="Codes of the sites to read now, one per line. Empty: every site whose turn has come.",
-        ),
-        "full_compare": Param(
-            False,
-            type="boolean",
-            title="Compare everything",
-            description="Read the whole Totara, not only what its change log names. Happens once a day by itself.",
-        ),
-        "confirm_deletions": Param(
-            False,
-            type="boolean",
-            title="Confirm deletions",
-            description="Accept that many completions are gone from Totara, after a run has stopped to ask.",
-        ),
-    },
+    params=params_of(Extract, sites=[each.code for each in config.sites]),
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

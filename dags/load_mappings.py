@@ -18,14 +18,14 @@ run's configuration: numbers are no secrets, but delete the run if nobody may se
 """
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.form import params_of
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks import mappings
-
-codes = [each.code for each in read_config().destinations]
+from totara_bridge.orchestration.tasks.mappings import Mappings
+from totara_bridge.orchestration.tasks.mappings import load_mappings as load
 
 
 @dag(
@@ -34,34 +34,7 @@ codes = [each.code for each in read_config().destinations]
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    params={
-        "destination": Param(
-            codes[0] if codes else None,
-            type="string",
-            enum=codes,
-            title="Destination",
-            description="Whose numbers these are.",
-        ),
-        "kind": Param(
-            "learner",
-            type="string",
-            enum=["learner", "course"],
-            title="Kind",
-            description="What the numbers are for.",
-        ),
-        "csv": Param(
-            type="string",
-            format="multiline",
-            title="CSV",
-            description="The header line, such as site,id,number, and a line for each learner or course.",
-        ),
-        "dry_run": Param(
-            True,
-            type="boolean",
-            title="Dry run",
-            description="Only say what would be loaded, and which lines cannot be used.",
-        ),
-    },
+    params=params_of(Mappings, destination=[each.code for each in read_config().destinations]),
     doc_md=__doc__,
     tags=["totara-bridge", "mappings"],
 )
@@ -70,7 +43,7 @@ def load_mappings() -> None:
         multiple_outputs=False,
         task_id="load",
         outlets=[MAYBE_STAGED],
-    )(mappings.load_mappings)()  # type: ignore[call-arg]  # Airflow gives the arguments by name
+    )(load)()  # type: ignore[call-arg]  # Airflow gives the arguments by name
 
 
 load_mappings()

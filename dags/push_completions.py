@@ -40,7 +40,7 @@ def push_completions() -> None:
                 multiple_outputs=False,
                 task_id=f"push_{destination.code}" + (f"_{number}" if number > 1 else ""),
                 **placement(destination),
-            )(push_destination)(destination.code)
+            )(push_destination)(destination.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 
 
 push_completions()

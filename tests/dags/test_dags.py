@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from sqlalchemy import Engine, text
 
 from tests.bridge import Bridge
-from totara_bridge.errors import ConfigurationInvalid, Permanent, StagingOutOfDate, Transient
+from totara_bridge.errors import ConfigurationInvalid, Permanent, RequestInvalid, StagingOutOfDate, Transient
 from totara_bridge.orchestration.tasks.extract import extract_site
 from totara_bridge.orchestration.tasks.push import push_destination
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -164,9 +165,18 @@ def test_switched_off_it_skips(airflow: Bridge, dags: dict[str, DAG]) -> None:
     assert run(dags["push_completions"])["push_oracle"] == "skipped"
 
 
-def test_a_run_for_another_site_skips_and_for_an_unknown_one_fails(airflow: Bridge, dags: dict[str, DAG]) -> None:
+def test_a_run_for_one_site_reads_it_and_one_for_an_unknown_site_is_refused(
+    airflow: Bridge, dags: dict[str, DAG]
+) -> None:
     assert run(dags["extract_completions"], sites=["sbx"])["extract_sbx"] == "success"
-    assert run(dags["extract_completions"], sites=["nope"])["extract_sbx"] == "failed"
+    with pytest.raises(ParamValidationError, match="'nope' is not one of"):
+        run(dags["extract_completions"], sites=["nope"])
+
+
+def test_a_run_with_an_unknown_parameter_fails(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    assert run(dags["push_completions"], batchsize=5)["push_oracle"] == "failed"
+    with pytest.raises(RequestInvalid, match=r"no parameter batchsize \(it has none at all\): correct the name"):
+        push_destination("oracle", {"batchsize": 5})
 
 
 def test_an_inactive_connection_fails_with_one_sentence(
@@ -186,17 +196,17 @@ def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]
         transaction.execute(text("UPDATE bridge.totara_bridge_alembic_version SET version_num = '0000'"))
     assert run(dags["push_completions"])["push_oracle"] == "failed"
     with pytest.raises(StagingOutOfDate, match="run `make migrate`"):
-        push_destination("oracle")
+        push_destination("oracle", {})
 
 
 def test_a_connection_that_is_missing_fails_at_once(airflow: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_ORACLE_SANDBOX")
     with pytest.raises(ConfigurationInvalid, match="There is no Airflow Connection oracle_sandbox: create it"):
-        push_destination("oracle")
+        push_destination("oracle", {})
 
 
 def test_deletions_are_confirmed_for_named_sites_only(airflow: Bridge) -> None:
-    with pytest.raises(ConfigurationInvalid, match="name them in Sites"):
+    with pytest.raises(RequestInvalid, match="name them in Sites"):
         extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)
 
 

@@ -1,17 +1,18 @@
 """The task of ``extract_completions``."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import Field, model_validator
 from sqlalchemy import Engine
 
 from totara_bridge import extract
-from totara_bridge.config import BridgeConfig, Site, read_config
-from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.config import Site, read_config
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import ExtractPlan
 from totara_bridge.orchestration.assets import announce
+from totara_bridge.orchestration.form import Form, filled_in
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.orchestration.totara_hook import TotaraHook
 from totara_bridge.staging import site as staged_site
@@ -19,22 +20,53 @@ from totara_bridge.staging.database import staging
 from totara_bridge.totara.database import DatabaseSource
 
 
+class Extract(Form):
+    """What a run of ``extract_completions`` can be asked to do."""
+
+    sites: tuple[str, ...] | None = Field(
+        None,
+        title="Sites",
+        description="Codes of the sites to read now. Empty: every site whose turn has come.",
+    )
+    full_compare: bool = Field(
+        False,
+        title="Compare everything",
+        description="Read the whole Totara, not only what its change log names. Happens once a day by itself.",
+    )
+    confirm_deletions: bool = Field(
+        False,
+        title="Confirm deletions",
+        description="Accept that many completions are gone from Totara, after a run has stopped to ask.",
+    )
+
+    @model_validator(mode="after")
+    def _deletions_of_named_sites(self) -> Self:
+        if self.confirm_deletions and not self.sites:
+            raise ValueError("Deletions are confirmed for named sites only: name them in Sites")
+        return self
+
+
 def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
-    """Extract one site of bridge.toml, if its turn has come."""
+    """Extract one site of bridge.toml, if its turn has come.
+
+    :raises RequestInvalid: the run asks for what cannot be.
+    :raises ConfigurationInvalid: it names a site that is not in bridge.toml.
+    """
     config, now = read_config(), datetime.now(UTC)
-    site = config.site(code)
-    _check_asked(config, params)
+    asked, site = filled_in(Extract, params), config.site(code)
+    for each in asked.sites or ():
+        config.site(each)
     with staging() as engine:
         settings_or_skip(engine)
-        _skip_unless_its_turn(engine, site, params, now)
+        _skip_unless_its_turn(engine, site, asked, now)
         plan = ExtractPlan(
             site=code,
             connection=site.connection,
             destinations=[Wants.of(config, each) for each in config.destinations],
             overlap=config.extract.overlap,
             full_compare_at=config.extract.full_compare,
-            force_full_compare=params["full_compare"],
-            confirm_deletions=params["confirm_deletions"],
+            force_full_compare=asked.full_compare,
+            confirm_deletions=asked.confirm_deletions,
         )
         source = DatabaseSource(TotaraHook(site.connection).connection())
         extracted = extract.extract_site(engine, source, plan, now=now)
@@ -43,22 +75,11 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
     return extracted.counts()
 
 
-def _check_asked(config: BridgeConfig, params: dict[str, Any]) -> None:
-    """Refuse a run that asks for what cannot be.
-
-    :raises ConfigurationInvalid: a site is not in bridge.toml, or deletions are confirmed without naming sites.
-    """
-    for code in params["sites"] or ():
-        config.site(code)
-    if params["confirm_deletions"] and not params["sites"]:
-        raise ConfigurationInvalid("Deletions are confirmed for named sites only: name them in Sites.")
-
-
-def _skip_unless_its_turn(engine: Engine, site: Site, params: dict[str, Any], now: datetime) -> None:
+def _skip_unless_its_turn(engine: Engine, site: Site, asked: Extract, now: datetime) -> None:
     """Skip a site that is not asked for, or whose interval has not passed."""
-    if params["sites"]:
-        if site.code not in params["sites"]:
-            raise AirflowSkipException(f"This run is for {', '.join(params['sites'])}.")
+    if asked.sites:
+        if site.code not in asked.sites:
+            raise AirflowSkipException(f"This run is for {', '.join(asked.sites)}.")
         return
     if site.every is None:
         return

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from totara_bridge import push
 from totara_bridge.config import read_config
@@ -12,13 +13,22 @@ from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.unhold import unhold
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
+from totara_bridge.orchestration.form import Form, filled_in
 from totara_bridge.orchestration.oracle_hook import OracleHook
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.staging.database import staging
 
 
-def push_destination(code: str) -> dict[str, int]:
-    """Drain the queue of one destination of bridge.toml."""
+class Push(Form):
+    """A run of ``push_completions`` sends what is due; it cannot be asked for anything else."""
+
+
+def push_destination(code: str, params: dict[str, Any]) -> dict[str, int]:
+    """Drain the queue of one destination of bridge.toml.
+
+    :raises RequestInvalid: the run asks for something.
+    """
+    filled_in(Push, params)
     config = read_config()
     destination = config.destination(code)
     template = config.template(destination.template)
