@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.items import NOW, Items, items_in
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.push.flow import wait_before_retry
-from totara_bridge.settings import Settings
+from totara_bridge.settings import Channel, Settings
 from totara_bridge.staging import setting
 from totara_bridge.staging.setting import EVERYWHERE
 
@@ -87,7 +87,7 @@ def test_a_switch_that_is_set_again_has_its_last_value_and_author(table: Items) 
 
 def test_an_unknown_switch_is_refused_with_those_there_are(table: Items) -> None:
     with pytest.raises(
-        ConfigurationInvalid, match=r"no setting 'batchsize': choose one of .*batch_size, body_retention, .*enabled, .*\.$"
+        ConfigurationInvalid, match=r"no setting 'batchsize': choose one of .*batch_size, .*, silence\.$"
     ):
         write(table, EVERYWHERE, "batchsize", 5)
     assert table.sql("SELECT FROM bridge.setting") == []
@@ -116,6 +116,8 @@ BOUNDS = {
     "request_bytes": (10_000, 50_000_000),
     "requests_in_flight": (1, 32),
     "max_attempts": (1, 100),
+    "promised_share": (0, 1),
+    "dead_per_hour": (0, 1_000_000),
 }
 
 
@@ -143,11 +145,39 @@ def test_the_bounds_belong_to_the_switch(table: Items, name: str) -> None:
         ("retry_first", "soon"),
         ("keep_bodies", "sometimes"),
         ("body_retention", "PT0S"),
+        ("sent_retention", "PT23H"),
+        ("log_retention", "P3651D"),
+        ("alert_channels", "ops_mail"),
+        ("alert_channels", [{"connection": " "}]),
+        ("alert_channels", [{"connection": "ops_mail", "to": ["nobody"]}]),
+        ("alert_channels", [{"connection": "chat", "form": "morse"}]),
     ],
 )
 def test_a_value_of_another_kind_is_refused(table: Items, name: str, value: object) -> None:
-    with pytest.raises(ConfigurationInvalid, match=f"The setting {name} of bridge is not valid: "):
+    with pytest.raises(ConfigurationInvalid, match=rf"The setting {name}\S* of bridge is not valid: "):
         write(table, EVERYWHERE, name, value)
+
+
+def test_an_alert_channel_is_given_once(table: Items) -> None:
+    channel = {"connection": "ops_mail", "to": ["ops@example.com"]}
+    write(table, EVERYWHERE, "alert_channels", [channel])
+    assert read(table).alert_channels == (Channel(connection="ops_mail", to=("ops@example.com",)),)
+    with pytest.raises(ConfigurationInvalid, match="the alert channel ops_mail is given twice"):
+        write(table, EVERYWHERE, "alert_channels", [channel, channel])
+
+
+def test_every_change_is_audited_with_the_old_and_the_new_value(table: Items) -> None:
+    for value in (5, 5, 7):
+        write(table, "oracle", "batch_size", value)
+    with table.staging.begin() as transaction:
+        setting.forget(transaction, scope="oracle", name="batch_size", by="ada", now=NOW)
+    audited = table.sql("SELECT actor, action, subject, details FROM bridge.audit_log ORDER BY id")
+    assert [(row["details"]["from"], row["details"]["to"]) for row in audited] == [(None, 5), (5, 7), (7, None)]
+    assert {(row["action"], row["subject"], row["details"]["scope"]) for row in audited} == {
+        ("setting", "batch_size", "oracle")
+    }
+    assert audited[-1]["actor"] == "ada"
+    assert read(table, "oracle") == Settings()
 
 
 def test_a_bad_value_in_the_table_is_named_in_a_sentence(table: Items) -> None:
