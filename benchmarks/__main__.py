@@ -5,7 +5,7 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable
 
-from benchmarks import first_load, growth, push_rate, queue_rate, report, server
+from benchmarks import beside, first_load, growth, purge_rate, push_rate, queue_rate, report, server
 from benchmarks.report import Line
 from benchmarks.server import Server
 
@@ -22,6 +22,8 @@ def _benchmarks(completions: int) -> dict[str, Callable[[Server], Iterable[Line]
         "queue": queue_rate.against_pgqueuer,
         "disturbed": queue_rate.disturbed,
         "push": push_rate.push,
+        "purge": purge_rate.purge,
+        "beside": beside.backfill,
     }
 
 
@@ -50,7 +52,7 @@ def main() -> None:
 
 def _part(name: str) -> str:
     """The part of the page that a benchmark's table is in."""
-    return "delivering" if name in ("queue", "disturbed", "push") else "extracting"
+    return "delivering" if name in ("queue", "disturbed", "push", "purge", "beside") else "extracting"
 
 
 def _command(asked: argparse.Namespace) -> str:

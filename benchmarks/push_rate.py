@@ -26,7 +26,7 @@ _ROUNDS = 2
 
 
 @dataclass(frozen=True)
-class _Rate:
+class Rate:
     """What tasks did together."""
 
     items: int
@@ -42,7 +42,7 @@ class _Rate:
 def push(server: Server) -> Iterator[Line]:
     """The share of what could be reached, and what an item costs."""
     for delay in _DELAYS:
-        with _endpoint(delay) as address:
+        with endpoint(delay) as address:
             for tasks in _TASKS:
                 yield from _lines(server, address, delay, tasks)
 
@@ -50,7 +50,7 @@ def push(server: Server) -> Iterator[Line]:
 def _lines(server: Server, address: str, delay: float, tasks: int) -> Iterator[Line]:
     items = _items(delay, tasks)
     rounds = [
-        {what: _together(server, what, address, tasks, items) for what in ("network", "queue", "push")}
+        {what: _once(server, what, address, tasks, items) for what in ("network", "queue", "push")}
         for _ in range(_ROUNDS)
     ]
     what = f"push, {delay * 1000:.0f} ms, {tasks} task{'s' if tasks > 1 else ''}"
@@ -72,43 +72,55 @@ def _items(delay: float, tasks: int) -> int:
     return int(wanted // at_once * at_once)
 
 
-def _together(server: Server, what: str, address: str, tasks: int, items: int) -> _Rate:
+def _once(server: Server, what: str, address: str, tasks: int, items: int) -> Rate:
     database = server.copy(queue_rate.queue(server, items), "push")
     server.settle(database)
-    requests = str(items // tasks // SETTINGS.batch_size)
+    rate = together(server, database, what, address, tasks=tasks, requests=items // tasks // SETTINGS.batch_size)
+    _require(server, database, what, rate, items)
+    return rate
+
+
+def together(server: Server, database: str, what: str, address: str, *, tasks: int, requests: int = 0) -> Rate:
+    """What so many push tasks do that begin at the same time.
+
+    :param what: as `push_task` says.
+    :param requests: that each makes, without a queue.
+    """
     url = server.url(database).render_as_string()
-    command = [sys.executable, "-m", "benchmarks.push_task", what, url, address, requests]
+    command = [sys.executable, "-m", "benchmarks.push_task", what, url, address, str(requests)]
     with ExitStack() as stack:
         started = [
             stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             for _ in range(tasks)
         ]
         for process in started:
-            _line(process)
+            line(process)
         for process in started:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        done = [Done(**json.loads(_line(process))) for process in started]
-    rate = _Rate(
+        done = [Done(**json.loads(line(process))) for process in started]
+    return Rate(
         items=sum(each.items for each in done),
         requests=sum(each.requests for each in done),
         seconds=max(each.ended for each in done) - min(each.began for each in done),
         cpu=sum(each.cpu for each in done),
     )
-    _require(server, database, what, rate, items)
-    return rate
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def line(process: subprocess.Popen[str]) -> str:
+    """The next line of a program.
+
+    :raises SystemExit: there is none.
+    """
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
+    printed = process.stdout.readline()
+    if not printed:
         raise SystemExit(f"A push task ended with {process.wait()} before it was done.")
-    return line
+    return printed
 
 
-def _require(server: Server, database: str, what: str, rate: _Rate, items: int) -> None:
+def _require(server: Server, database: str, what: str, rate: Rate, items: int) -> None:
     with server.engine(database).connect() as connection:
         delivered = connection.execute(sa.text("SELECT count(*) FROM bridge.delivery")).scalar_one()
     expected = 0 if what == "network" else items
@@ -117,8 +129,9 @@ def _require(server: Server, database: str, what: str, rate: _Rate, items: int) 
 
 
 @contextmanager
-def _endpoint(delay: float) -> Iterator[str]:
+def endpoint(delay: float) -> Iterator[str]:
+    """The address of an endpoint that answers after so many seconds."""
     command = [sys.executable, "-m", "benchmarks.endpoint", str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield f"http://127.0.0.1:{int(_line(process))}"
+        yield f"http://127.0.0.1:{int(line(process))}"
         process.terminate()

@@ -1,7 +1,8 @@
 """`python -m benchmarks.push_task WHAT DATABASE ENDPOINT REQUESTS`: what one push task does, in a process of its own.
 
 Says that it is ready, waits for a line, works, and prints what it did. WHAT is ``push``: the bridge's own drain;
-``queue``: the drain with nothing to wait for; ``network``: so many requests of the same size without a queue.
+``queue``: the drain with nothing to wait for; ``network``: so many requests of the same size without a queue; ``on``:
+the bridge's own drain, again and again until there is no more to read.
 """
 
 import json
@@ -27,7 +28,14 @@ from totara_bridge.settings import Settings
 from totara_bridge.staging.engine import staging_engine
 
 SETTINGS = Settings()
+PLAN = DrainPlan(
+    destination=DESTINATION,
+    settings=SETTINGS,
+    request_timeout=timedelta(seconds=30),
+    time_box=timedelta(minutes=10),
+)
 PAYLOAD = "x" * 450
+_REST = 0.01  #: seconds, after a drain that found nothing
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ def main() -> None:
         "push": lambda: _drain(database, lambda: Sender(access, tokens)),
         "queue": lambda: _drain(database, lambda: nullcontext(_NoNetwork())),
         "network": lambda: _network(access, int(number)),
+        "on": lambda: _drain_on(database, lambda: Sender(access, tokens)),
     }
     print("ready", flush=True)
     sys.stdin.readline()
@@ -67,16 +76,29 @@ def main() -> None:
 
 
 def _drain(database: str, new_sender: Callable[[], AbstractContextManager[Sends]]) -> tuple[int, int]:
-    plan = DrainPlan(
-        destination=DESTINATION,
-        settings=SETTINGS,
-        request_timeout=timedelta(seconds=30),
-        time_box=timedelta(minutes=10),
-    )
-    engine = staging_engine(database, connections=plan.connections)
-    drained = drain(engine, new_sender, plan, clock=lambda: datetime.now(UTC), stop=threading.Event())
+    engine = staging_engine(database, connections=PLAN.connections)
+    drained = drain(engine, new_sender, PLAN, clock=lambda: datetime.now(UTC), stop=threading.Event())
     engine.dispose()
     return drained.sent, drained.requests
+
+
+def _drain_on(database: str, new_sender: Callable[[], AbstractContextManager[Sends]]) -> tuple[int, int]:
+    engine, stop = staging_engine(database, connections=PLAN.connections), threading.Event()
+    reading = threading.Thread(target=_read_to_the_end, args=(stop,))
+    reading.start()
+    sent = made = 0
+    while not stop.is_set():
+        drained = drain(engine, new_sender, PLAN, clock=lambda: datetime.now(UTC), stop=stop)
+        sent, made = sent + drained.sent, made + drained.requests
+        stop.wait(0 if drained.sent else _REST)
+    reading.join()
+    engine.dispose()
+    return sent, made
+
+
+def _read_to_the_end(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 def _network(access: OracleAccess, number: int) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Claim and acknowledge in batches of 500: next to pgqueuer, in small and large tables, and while others disturb."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from benchmarks import peer_pgqueuer, report
+from benchmarks import peer_pgqueuer, purge_task, report
 from benchmarks.bridge import DESTINATION, SITE
 from benchmarks.report import Line
 from benchmarks.server import Server
@@ -72,7 +71,7 @@ def _ours(server: Server, size: int, *, old: int = 0, work: int = _WORK, beside:
             seconds = time.perf_counter() - begun
     finally:
         engine.dispose()
-    _require(server, database, done, work)
+    _require(server, database, done, work, old)
     return seconds
 
 
@@ -91,9 +90,9 @@ def _batch(engine: sa.Engine) -> int:
         return delivery.acknowledge(transaction, token, {item.id: "ref" for item in items}, log_id=1, now=now)
 
 
-def _require(server: Server, database: str, done: int, work: int) -> None:
+def _require(server: Server, database: str, done: int, work: int, old: int) -> None:
     with server.engine(database).connect() as connection:
-        delivered = connection.execute(sa.text("SELECT count(*) FROM bridge.delivery")).scalar_one()
+        delivered = connection.execute(sa.text("SELECT count(*) FROM bridge.delivery")).scalar_one() - old
     if not done == delivered == work:
         raise SystemExit(f"{done} items were acknowledged and {delivered} are in the ledger, instead of {work}.")
 
@@ -114,7 +113,7 @@ def queue(server: Server, due: int, old: int = 0) -> str:
     if not server.has(name):
         server.copy(server.staging(), name)
         with server.engine(name).begin() as connection:
-            for statement in (_INSTANCES, _ITEMS):
+            for statement in (_INSTANCES, _ITEMS, _LEDGER):
                 values = {"site": SITE, "destination": DESTINATION, "due": due, "old": old, "payload": _PAYLOAD}
                 connection.execute(statement, values)
         server.settle(name)
@@ -135,8 +134,17 @@ _ITEMS = sa.text(
     INSERT INTO bridge.export_queue (destination, instance_id, kind, revision, idempotency_key, state, lane, payload,
                                      next_attempt_at, staged_at, queued_at, sent_at)
     SELECT :destination, id, 'completion', 1, record_key, CASE WHEN id <= :old THEN 'sent' ELSE 'queued' END, 'fresh',
-           :payload, now(), now(), now(), CASE WHEN id <= :old THEN now() - interval '1 year' END
-    FROM bridge.completion_instance WHERE :due + :old > 0 ORDER BY id
+           :payload, at, at, at, CASE WHEN id <= :old THEN at END
+    FROM bridge.completion_instance
+    CROSS JOIN LATERAL (SELECT CASE WHEN id <= :old THEN now() - interval '1 year' ELSE now() END AS at) dated
+    WHERE :due + :old > 0 ORDER BY id
+    """
+)
+_LEDGER = sa.text(
+    """
+    INSERT INTO bridge.delivery (destination, instance_id, kind, revision, sent_at)
+    SELECT destination, instance_id, kind, revision, sent_at FROM bridge.export_queue
+    WHERE state = 'sent' AND :due + :old > 0 ORDER BY id
     """
 )
 
@@ -155,27 +163,8 @@ def _open_transaction(server: Server, database: str) -> Iterator[None]:
 
 @contextmanager
 def _purge(server: Server, database: str) -> Iterator[None]:
-    """Old rows are deleted in small transactions until the work is done."""
-    stop = threading.Event()
-    purging = threading.Thread(target=_purge_until, args=(server, database, stop))
-    purging.start()
-    try:
+    """A purge is at work until the work is done."""
+    with purge_task.purging(server, database) as purge:
         yield
-    finally:
-        stop.set()
-        purging.join()
-
-
-def _purge_until(server: Server, database: str, stop: threading.Event) -> None:
-    with server.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while not stop.is_set():
-            connection.execute(_PURGE_SOME)
-
-
-_PURGE_SOME = sa.text(
-    """
-    DELETE FROM bridge.export_queue WHERE id IN (
-        SELECT id FROM bridge.export_queue WHERE state = 'sent' AND sent_at < now() - interval '1 month'
-        ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    """
-)
+        if purge.poll() is not None:
+            raise SystemExit("The purge ended before the work did: let it have more old rows.")

@@ -91,6 +91,11 @@ def cost(what: str, *, requests: int, cpu: float, items: int) -> Line:
     )
 
 
+def lasts(what: str, seconds: float) -> Line:
+    """How long it takes, next to nothing."""
+    return Line(what, bridge=_seconds([seconds]), against="", ratio="", spread="", target="", reached=None)
+
+
 def memory(what: str, large: float, small: float, *, at: str, at_most: float) -> Line:
     """How much more memory a large site takes than a small one; MiB."""
     return Line(

@@ -1,23 +1,35 @@
 """
 ### Backfill completions
 
-Queues past instances of completions: all that were completed on or after a date and that a destination neither has
-nor is about to get. They go in a lane of their own, so that today's completions are not late.
+Queues past completions: all that were completed in a range of days, are on a destination's route, and that it neither
+has nor is about to get. They go in a lane of their own, so that today's completions are not late.
 
-**A dry run, which is the default, only counts.** Look at the task's last lines, then run again with it off.
+**A dry run, which is the default, only counts.** The task's log and its XCom say how many would be queued
+(`lacking`), are `delivered` or `queued` already, and are `withheld` because their learner was deleted or erased; how
+many are `waiting` before them; and in about how many `minutes` all will be delivered at the present rate (none: not
+known yet). Look, then run again with *Dry run* off.
 
-**Safe to repeat and to stop:** what was delivered is known for ever, so nothing is sent twice; a run that is stopped
-has queued whole slices, and the next one goes on.
+**Patterns** for courses and learners are those of `docs/routes.md`: `*` is any text, `?` one character. They narrow
+the destination's route; they never widen it.
+
+**Send again what was delivered** sends again what a destination has, each completion as it was last told of it, with
+the same key: one that has it answers `duplicate`, one that lost it stores it. Left out is what Totara has no more,
+and what a later item follows that is not sent yet. Triggered again while the first waits, it does nothing twice; once
+that is delivered, it sends again.
+
+**Safe to repeat, to stop and to kill.** It works in slices of 5 000; to stop it, mark its task as failed. A run that
+was tried again or cleared goes on from there, and sends nothing again that it had sent itself.
 """
 
 import pendulum
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import MAYBE_STAGED
+from totara_bridge.orchestration.form import params_of
 from totara_bridge.orchestration.placement import placement
 from totara_bridge.orchestration.retries import DEFAULT_ARGS
-from totara_bridge.orchestration.tasks.backfill import backfill_destination
+from totara_bridge.orchestration.tasks.backfill import Backfill, backfill_destination
 
 config = read_config()
 
@@ -28,20 +40,11 @@ config = read_config()
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    params={
-        "from_date": Param(
-            type="string",
-            format="date",
-            title="From",
-            description="Queue what was completed on this day (UTC) or later.",
-        ),
-        "dry_run": Param(
-            True,
-            type="boolean",
-            title="Dry run",
-            description="Only count what would be queued, what was delivered, and what is in the queue already.",
-        ),
-    },
+    params=params_of(
+        Backfill,
+        sites=[each.code for each in config.sites],
+        destinations=[each.code for each in config.destinations],
+    ),
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

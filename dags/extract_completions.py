@@ -17,21 +17,24 @@ import pendulum
 from airflow.sdk import dag, task
 
 from totara_bridge.config import read_config
+from totara_bridge.orchestration.alerts import deadline
 from totara_bridge.orchestration.assets import MAYBE_STAGED
 from totara_bridge.orchestration.form import params_of
-from totara_bridge.orchestration.placement import placement
-from totara_bridge.orchestration.retries import DEFAULT_ARGS
+from totara_bridge.orchestration.placement import extract_task, placement
+from totara_bridge.orchestration.retries import UNATTENDED_ARGS
 from totara_bridge.orchestration.tasks.extract import Extract, extract_site
+from totara_bridge.orchestration.timetable import timetable
 
 config = read_config()
 
 
 @dag(
-    schedule=config.extract.schedule,
+    schedule=timetable(config.extract.schedule, config.timezone),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=UNATTENDED_ARGS,
+    deadline=deadline(config.extract.deadline),
     params=params_of(Extract, sites=[each.code for each in config.sites]),
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
@@ -39,7 +42,7 @@ config = read_config()
 def extract_completions() -> None:
     for site in config.sites:
         task(
-            task_id=f"extract_{site.code}",
+            task_id=extract_task(site),
             multiple_outputs=False,
             **placement(site),
             outlets=[MAYBE_STAGED],

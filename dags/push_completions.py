@@ -13,32 +13,35 @@ says what to do. Items that were refused one by one do not fail the run; they ar
 """
 
 import pendulum
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from airflow.sdk import AssetOrTimeSchedule, dag, task
 
 from totara_bridge.config import read_config
+from totara_bridge.orchestration.alerts import deadline
 from totara_bridge.orchestration.assets import STAGED
-from totara_bridge.orchestration.placement import placement
-from totara_bridge.orchestration.retries import DEFAULT_ARGS
+from totara_bridge.orchestration.placement import placement, push_tasks
+from totara_bridge.orchestration.retries import UNATTENDED_ARGS
 from totara_bridge.orchestration.tasks.push import push_destination
+from totara_bridge.orchestration.timetable import timetable
 
 config = read_config()
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable(config.push.schedule, timezone="UTC"), assets=[STAGED]),
+    schedule=AssetOrTimeSchedule(timetable=timetable(config.push.schedule, config.timezone), assets=[STAGED]),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=UNATTENDED_ARGS,
+    deadline=deadline(config.push.deadline),
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )
 def push_completions() -> None:
     for destination in config.destinations:
-        for number in range(1, destination.drain_tasks + 1):
+        for task_id in push_tasks(destination):
             task(
                 multiple_outputs=False,
-                task_id=f"push_{destination.code}" + (f"_{number}" if number > 1 else ""),
+                task_id=task_id,
                 **placement(destination),
             )(push_destination)(destination.code)  # type: ignore[call-arg]  # Airflow gives the rest by name
 

@@ -3,22 +3,24 @@
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
-from totara_bridge.backfill import Backfilled, backfill
-from totara_bridge.extract.enqueue import Wants
+from totara_bridge.backfill import Asked, Backfilled, backfill
+from totara_bridge.extract.enqueue import SLICE, Wants
 from totara_bridge.extract.run import Extracted, ExtractPlan, extract_site
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.push import Drained, DrainPlan, drain
+from totara_bridge.route import EVERYTHING, Route
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara.actions import TotaraActs
 from totara_bridge.settings import Settings
+from totara_bridge.staging.past import FOREVER, Past
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.database import DatabaseSource
 from totara_bridge.totara.query import ReadQuery
@@ -65,19 +67,35 @@ class Bridge:
         return self.extract(force_full_compare=True, **changes)
 
     def backfill(
-        self, *, since: str = "1970-01-01", dry_run: bool = False, destination: str = DESTINATION
+        self,
+        *,
+        since: str = "1970-01-01",
+        until: str | None = None,
+        dry_run: bool = False,
+        resend: bool = False,
+        destination: str = DESTINATION,
+        narrowed: Route = EVERYTHING,
+        asked_at: datetime | None = None,
+        slice_size: int = SLICE,
+        stop: threading.Event | None = None,
     ) -> Backfilled:
-        """Queue the past."""
-        return backfill(
-            self.staging,
-            wants=next(
-                (each for each in self.plan.destinations if each.destination == destination), Wants(destination)
-            ),
+        """Queue the past.
+
+        :param until: the last day.
+        :param asked_at: now, but for a run that is tried again.
+        """
+        plans = {each.destination: each for each in self.plan.destinations}
+        wants = plans.get(destination, Wants(destination))
+        past = Past(
+            destination=destination,
             sites=[SITE],
             since=datetime.fromisoformat(since).replace(tzinfo=UTC),
-            dry_run=dry_run,
-            now=self.now,
+            until=FOREVER if until is None else datetime.combine(date.fromisoformat(until), time.max, UTC),
+            route=wants.route,
+            narrowed=narrowed,
         )
+        asked = Asked(past, "ann", asked_at or self.now, resend=resend, dry_run=dry_run)
+        return backfill(self.staging, wants, asked, now=self.now, stop=stop, slice_size=slice_size)
 
     def queue_new(self, count: int) -> None:
         """Put the baseline behind, then let that many learners complete a course, and extract it."""

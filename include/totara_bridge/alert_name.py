@@ -1,4 +1,4 @@
-"""What alerts there are. Each has a heading of its name in the run book, which says what to look at and what to press."""
+"""What alerts there are; each has a heading of its name in the run book: what to look at and what to press."""
 
 from enum import StrEnum
 

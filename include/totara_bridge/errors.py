@@ -7,11 +7,13 @@
     │   ├── SiteBusy               another run extracts the site now
     │   ├── TotaraUnavailable      no answer, or none now
     │   ├── OracleUnavailable      no answer, or none now
-    │   └── LearnerBusy            something about the learner is being sent now
+    │   ├── LearnerBusy            something about the learner is being sent now
+    │   └── ChannelFailed          a channel takes no notices of alerts now
     └── Permanent                  a person is needed; a task fails at once
         ├── ConfigurationInvalid   bridge.toml, the environment or a Connection
         ├── RequestInvalid         a run or a command asks for what cannot be
         ├── StagingOutOfDate       the staging database is at another revision than this code
+        ├── ErasureIncomplete      a name of an erased learner is still there
         ├── TotaraRefused          credentials, permission, prefix: Totara says no
         ├── SiteReplaced           another Totara answers under a known site code
         ├── DeletionsUnconfirmed   a full compare would delete more than is believable
@@ -54,6 +56,10 @@ class LearnerBusy(Transient):
     """Something about the learner is being sent at this moment."""
 
 
+class ChannelFailed(Transient):
+    """A channel takes no notices of alerts now."""
+
+
 class Permanent(BridgeError):
     """It will not work until a person changes something."""
 
@@ -68,6 +74,10 @@ class RequestInvalid(Permanent):
 
 class StagingOutOfDate(Permanent):
     """The staging database is at another revision than this code."""
+
+
+class ErasureIncomplete(Permanent):
+    """A name of an erased learner is still in a row of theirs."""
 
 
 class TotaraRefused(Permanent):

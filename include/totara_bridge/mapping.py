@@ -12,7 +12,7 @@ from unicodedata import category
 from sqlalchemy import Engine
 
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.staging import mapping
+from totara_bridge.staging import erased, mapping
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.mapping import LOOKUPS, Mapping, MappingKind
 
@@ -68,9 +68,11 @@ def load_mappings(
     refused: list[Refused] = []
     read = [each for each in _read(lines, delimiter, refused) if _is_possible(each, sites, refused)]
     with bulk_transaction(engine) as transaction:
-        named = _by_id(read, refused) if lookup == "id" else _by_name(transaction, read, kind, lookup, refused)
+        named = [*(_by_id(read, refused) if lookup == "id" else _by_name(transaction, read, kind, lookup, refused))]
         given = _without_contradictions(named, refused)
         changes = mapping.load(transaction, given, destination=destination, kind=kind, by=by, now=now)
+        if kind == "learner":
+            refused = _with_erased(transaction, named, refused)
         if dry_run:
             transaction.rollback()
     return LoadedMapping(**vars(changes), refused=sorted(refused))
@@ -158,6 +160,18 @@ def _by_name(
                 refused.append((line.number, f"no {kind} of site {line.site} has this {lookup}"))
             case several:
                 refused.append((line.number, f"{len(several)} {kind}s of site {line.site} have this {lookup}"))
+
+
+def _with_erased(transaction: Transaction, named: Iterable[_Named], refused: Sequence[Refused]) -> list[Refused]:
+    """The refused lines with those that were left out because the learner was erased; each is named once."""
+    about = {line.number: (line.site, totara_id) for line, totara_id in named}
+    erased_at = erased.among(transaction, set(about.values()))
+    reasons = {
+        number: f"its learner was erased on {erased_at[learner]:%Y-%m-%d}"
+        for number, learner in about.items()
+        if learner in erased_at
+    }
+    return [*(dict(refused) | reasons).items()]
 
 
 def _without_contradictions(named: Iterable[_Named], refused: list[Refused]) -> list[Mapping]:

@@ -1,1 +1,184 @@
-"""Deleting finished rows that are past their retention."""
+"""Deleting finished rows that are past their retention: in slices that each stand for themselves, with rests between.
+
+What is not final stays, and so does the ledger of deliveries: what was sent is known for ever.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from totara_bridge.staging import audit, setting
+from totara_bridge.staging import purge as staged
+from totara_bridge.staging.engine import Transaction, bulk_transaction
+from totara_bridge.staging.purge import Cutoff, Dated, Numbered
+
+log = logging.getLogger(__name__)
+
+#: Rows that are looked at, or deleted, in one transaction.
+SLICE = 1_000
+
+#: So many seconds of rest follow each second of work: senders have the database to themselves most of the time.
+REST = 2.0
+
+#: What is counted.
+_ROWS = (
+    "items",
+    "item_events",
+    "kept_bodies",
+    "log_rows",
+    "acknowledgements",
+    "audit_rows",
+    "alerts",
+    "alert_notices",
+)
+
+#: So often, in seconds, it is looked whether another purge has ended.
+_LOOK_AGAIN = 1.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a purge is asked to do."""
+
+    by: str
+    by_hand: bool  #: a person asked, not a schedule
+    sent_days: int | None = None  #: none: as in the settings, of each destination
+    log_days: int | None = None  #: none: as in the settings
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was deleted, or in a dry run would be."""
+
+    counts: Mapping[str, int]  #: rows, by table
+    finished: bool  #: off: it was stopped, and the next purge goes on
+
+
+@dataclass(frozen=True)
+class _Cutoffs:
+    """By kind of row, what is past its retention."""
+
+    items: Cutoff
+    kept_bodies: Cutoff
+    log_rows: Cutoff
+    acknowledgements: Cutoff
+    audit_rows: Cutoff
+    alerts: Cutoff
+
+    def written(self) -> dict[str, dict[str, str]]:
+        """For the audit log."""
+        return {
+            name: {code: at.isoformat() for code, at in {setting.EVERYWHERE: each.everywhere, **each.own}.items()}
+            for name, each in vars(self).items()
+        }
+
+
+@dataclass
+class _Run:
+    """A purge at work."""
+
+    engine: Engine
+    asked: Asked
+    cutoffs: _Cutoffs
+    now: datetime
+    stop: threading.Event
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_ROWS, 0)))
+    audited: bool = False
+
+    def numbered(self, table: Numbered, cutoff: Cutoff) -> None:
+        """Purge a table from its lowest number upwards, as far as there is anything old."""
+        after: int | None = 0
+        while after is not None and not self.stop.is_set():
+            with self._slice() as transaction:
+                after = self._stretch(transaction, table, cutoff, after)
+
+    def dated(self, table: Dated, cutoff: Cutoff) -> None:
+        """Purge a table by its index, oldest first."""
+        more = True
+        while more and not self.stop.is_set():
+            with self._slice() as transaction:
+                if self.asked.dry_run:
+                    done = table.found(transaction, before=cutoff.everywhere)
+                else:
+                    done = table.purge(transaction, before=cutoff.everywhere, limit=SLICE)
+                self._write_down(transaction, done)
+                more = not self.asked.dry_run and SLICE in done.values()
+
+    def _stretch(self, transaction: Transaction, table: Numbered, cutoff: Cutoff, after: int) -> int | None:
+        """Purge what follows that number; where to go on, or none at the end of what is old."""
+        stretch = table.next(transaction, after=after, size=SLICE)
+        if stretch is None or stretch.oldest >= cutoff.latest:
+            return None
+        self._write_down(transaction, table.purge(transaction, stretch, cutoff, dry_run=self.asked.dry_run))
+        return stretch.up_to
+
+    def _write_down(self, transaction: Transaction, done: Mapping[str, int]) -> None:
+        """Count it; the first transaction that deletes says in the audit log who had it done."""
+        self.counts.update(done)
+        if self.audited or self.asked.dry_run or not (self.asked.by_hand or any(done.values())):
+            return
+        details = {"before": self.cutoffs.written()}
+        audit.record(
+            transaction, actor=self.asked.by, action="purge", subject=setting.EVERYWHERE, details=details, now=self.now
+        )
+        self.audited = True
+
+    @contextmanager
+    def _slice(self) -> Iterator[Transaction]:
+        """A transaction, and a rest after it."""
+        begun = time.monotonic()
+        with bulk_transaction(self.engine) as transaction:
+            yield transaction
+        self.stop.wait((time.monotonic() - begun) * REST)
+
+
+def purge(engine: Engine, asked: Asked, *, now: datetime, stop: threading.Event) -> Purged:
+    """Delete what is finished and past its retention; in a dry run only count it.
+
+    While another purge is at work it waits: the second finds what the first left.
+
+    :param engine: with two connections: one of them keeps other purges waiting.
+    :param stop: once it is set, no slice is begun any more.
+    :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
+    """
+    with engine.connect() as alone:
+        while not staged.begin(alone):
+            log.info("another purge is at work; this one waits for it")
+            if stop.wait(_LOOK_AGAIN):
+                return Purged(dict.fromkeys(_ROWS, 0), finished=False)
+        with engine.begin() as transaction:
+            cutoffs = _cutoffs(transaction, asked, now)
+        run = _Run(engine, asked, cutoffs, now, stop)
+        run.numbered(staged.ITEMS, cutoffs.items)
+        run.numbered(staged.KEPT_BODIES, cutoffs.kept_bodies)
+        run.numbered(staged.LOG_ROWS, cutoffs.log_rows)
+        run.dated(staged.ACKNOWLEDGEMENTS, cutoffs.acknowledgements)
+        run.dated(staged.AUDIT_ROWS, cutoffs.audit_rows)
+        run.dated(staged.ALERTS, cutoffs.alerts)
+    return Purged(dict(run.counts), finished=not stop.is_set())
+
+
+def _cutoffs(transaction: Transaction, asked: Asked, now: datetime) -> _Cutoffs:
+    everywhere, own = setting.read(transaction), setting.of_destinations(transaction)
+    logged = now - (everywhere.log_retention if asked.log_days is None else timedelta(days=asked.log_days))
+    sent = Cutoff(now - everywhere.sent_retention, {code: now - each.sent_retention for code, each in own.items()})
+    return _Cutoffs(
+        items=sent if asked.sent_days is None else Cutoff(now - timedelta(days=asked.sent_days)),
+        # a body goes with its request at the latest
+        kept_bodies=Cutoff(
+            max(logged, now - everywhere.body_retention),
+            {code: max(logged, now - each.body_retention) for code, each in own.items()},
+        ),
+        log_rows=Cutoff(logged),
+        acknowledgements=Cutoff(now - everywhere.acknowledgement_retention),
+        audit_rows=Cutoff(now - everywhere.audit_retention),
+        alerts=Cutoff(now - everywhere.alert_retention),
+    )

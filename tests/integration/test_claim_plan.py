@@ -85,7 +85,7 @@ def forget_shown(transaction: Connection) -> None:
     lease.forget_shown(transaction, destination=DESTINATION)
 
 
-Verb = Callable[[Connection], None]
+Verb = Callable[[Connection], object]
 INDEXES: Sequence[tuple[Verb, str]] = [
     (claim, "export_queue_due_ix"),
     (release_expired, "export_queue_lease_ix"),
@@ -119,7 +119,7 @@ def prepare(connection: Connection, verb: Verb) -> str:
     numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
     connection.exec_driver_sql(f"PREPARE verb AS {numbered}")
     literals = ", ".join(literal(value) for value in values.values())
-    return f"EXECUTE verb ({literals})"
+    return f"EXECUTE verb ({literals})" if literals else "EXECUTE verb"
 
 
 def literal(value: object) -> str:

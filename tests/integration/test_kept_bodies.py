@@ -4,7 +4,6 @@ import html
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +15,6 @@ from totara_bridge.errors import BridgeError, OracleRefused
 from totara_bridge.oracle.redaction import REDACTED
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
-from totara_bridge.staging import body
 
 ALWAYS = Settings(keep_bodies="always")
 FAILURES = Settings(keep_bodies="failures")
@@ -237,53 +235,6 @@ def test_names_are_taken_out_at_the_paths_of_every_template_that_was_ever_used(
     [row] = kept(three)
     assert {json.dumps(item["who"]) for item in json.loads(row["request"])["items"]} == {f'{{"mail": "{REDACTED}"}}'}
     assert row["answer"] == f"no {REDACTED}"
-
-
-def test_what_was_kept_long_enough_is_deleted_by_the_next_push(three: Bridge, oracle: SandboxOracle) -> None:
-    settings = Settings(keep_bodies="always", body_retention=timedelta(days=2))
-    three.push(oracle, settings=settings)
-    with three.staging.begin() as transaction:  # another destination's is its own affair
-        transaction.execute(
-            text(
-                """
-                WITH logged AS (
-                    INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, outcome)
-                    VALUES (gen_random_uuid(), 'other', :now, 1, 1, 'sent') RETURNING id)
-                INSERT INTO bridge.kept_body (export_log_id, destination, at, request)
-                SELECT id, 'other', :now, '{}' FROM logged
-                """
-            ),
-            {"now": three.now},
-        )
-    three.later(days=1, hours=23)
-    three.push(oracle, settings=settings)
-    assert {row["destination"] for row in kept(three)} == {"oracle", "other"}
-    three.later(hours=2)
-    three.push(oracle, settings=settings)
-    assert [row["destination"] for row in kept(three)] == ["other"]
-
-
-def test_old_bodies_are_deleted_in_batches_oldest_first(three: Bridge) -> None:
-    with three.staging.begin() as transaction:
-        transaction.execute(
-            text(
-                """
-                WITH logged AS (
-                    INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, outcome)
-                    SELECT gen_random_uuid(), 'oracle', :now + n * interval '1 s', 1, 1, 'sent'
-                    FROM generate_series(1, 5) AS n RETURNING id, at)
-                INSERT INTO bridge.kept_body (export_log_id, destination, at, request)
-                SELECT id, 'oracle', at, '{}' FROM logged
-                """
-            ),
-            {"now": three.now},
-        )
-    left = []
-    for _ in range(3):
-        with three.staging.begin() as transaction:
-            body.expire(transaction, destination=DESTINATION, before=three.now + timedelta(seconds=5), limit=3)
-        left.append([(row["at"] - three.now).seconds for row in kept(three)])
-    assert left == [[4, 5], [5], [5]]
 
 
 def test_the_reason_of_a_problem_is_still_told(three: Bridge, oracle: SandboxOracle) -> None:

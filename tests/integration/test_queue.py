@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from tests.items import DESTINATION, NOW, Items, a_new_item, items_in
 from totara_bridge.route import Route
-from totara_bridge.staging import deliverable, queue
-from totara_bridge.staging.deliverable import Past, PastCount
+from totara_bridge.staging import deliverable, past, queue
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.past import Past, PastCount
 from totara_bridge.staging.queue import NewItem
 from totara_bridge.staging.states import Kind, Lane
 
@@ -141,9 +141,9 @@ def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
             deliverable.touched(transaction, destination=DESTINATION, route=Route(), site="sbx", slice_size=10)
         )
         assert [row.instance_id for rows in slices for row in rows] == [instances[2]]
-        past = deliverable.past(transaction, PAST, after=0, slice_size=10)
-        assert [row.instance_id for row in past] == [instances[2]]
-        assert deliverable.count_past(transaction, PAST) == PastCount(lacking=1, delivered=2, queued=0, withheld=0)
+        found = past.lacking(transaction, PAST, after=0, slice_size=10)
+        assert [row.instance_id for row in found] == [instances[2]]
+        assert past.count(transaction, PAST) == PastCount(lacking=1, delivered=2, queued=0, withheld=0)
         amended = deliverable.amended(transaction, destination=DESTINATION, change="revised", slice_size=1)
         assert [row.instance_id for rows in amended for row in rows] == delivered
 
@@ -168,15 +168,15 @@ def test_what_is_delivered_to_one_destination_is_lacking_at_another(items: Items
     items.acknowledge(items.claim())
     elsewhere = Past("other", ["sbx"], since=PAST.since)
     with items.staging.connect() as transaction:
-        assert deliverable.count_past(transaction, elsewhere).lacking == 2
-        assert deliverable.count_past(transaction, PAST).lacking == 0
+        assert past.count(transaction, elsewhere).lacking == 2
+        assert past.count(transaction, PAST).lacking == 0
 
 
 def test_past_comes_in_slices_without_gaps(items: Items) -> None:
     instances = items.instances(5)
     found: list[int] = []
     with items.staging.connect() as transaction:
-        while rows := deliverable.past(transaction, PAST, after=max(found, default=0), slice_size=2):
+        while rows := past.lacking(transaction, PAST, after=max(found, default=0), slice_size=2):
             assert len(rows) <= 2
             found += [row.instance_id for row in rows]
     assert found == instances

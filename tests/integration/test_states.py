@@ -16,9 +16,9 @@ from tests.items import DESTINATION, LEASE, NOW, Claim, Items, a_failure, items_
 from totara_bridge.extract import enqueue
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.unhold import unhold
-from totara_bridge.staging import by_hand, completion, deliverable, delivery, lease, queue
-from totara_bridge.staging.deliverable import Past
+from totara_bridge.staging import by_hand, completion, deliverable, delivery, lease, past, queue
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.past import Past
 from totara_bridge.staging.states import TRANSITIONS, State
 from totara_bridge.template import DEFAULT, Field, Template
 
@@ -124,7 +124,7 @@ class Life(RuleBasedStateMachine):
         def act(transaction: Transaction) -> None:
             completion.begin_merge(transaction)
             asked = Past(DESTINATION, ["sbx"], since=NOW - timedelta(days=1))
-            rows = deliverable.past(transaction, asked, after=0, slice_size=INSTANCES)
+            rows = past.lacking(transaction, asked, after=0, slice_size=INSTANCES)
             enqueue.put_past(transaction, rows, self.wants, now=self.now)
 
         self.do({"enqueue"}, act)

@@ -14,6 +14,7 @@ from tests.bridge import DESTINATION, SITE, Bridge
 from totara_bridge.command.__main__ import main
 from totara_bridge.config import BridgeConfig, Destination
 from totara_bridge.config import Site as SiteEntry
+from totara_bridge.erase import erase
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.route import Route
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -132,12 +133,16 @@ def world(bridge_of_the_module: Bridge) -> World:
     """All that can become of a completion."""
     world = World(bridge_of_the_module)
     past(world)
-    world.complete("sent", "failed", "dead", "revised", "withdrawn", "cancelled", "lost", "came back", "purged")
+    world.complete(
+        "sent", "failed", "dead", "revised", "withdrawn", "cancelled", "lost", "came back", "purged", "erased"
+    )
     pushed(world)
     world.bridge.later(minutes=1)
     changed(world)
     world.bridge.full_compare()
     on_its_way(world)
+    erased = world.pairs["erased"][0]
+    erase(world.bridge.staging, site=SITE, user_id=erased, by="ann", dry_run=False, now=world.bridge.now)
     return world
 
 
@@ -259,6 +264,7 @@ NO_INSTANCE = [
     ("nobody", Why.NOT_STAGED, r"The extracts of site sbx never read any completion of the learner 999999 or of the "
      r"course 888888: an id is wrong, or the learner was never enrolled\."),
     ("never enrolled", Why.NOT_STAGED, r"The extracts of site sbx never read any completion of .+"),
+    ("erased", Why.ERASED, rf"The learner was erased on {TIME}, as ann asked: what the bridge knew of them .+"),
 ]  # fmt: skip
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from totara_bridge.config import Destination, Extract, Push, Site, config_file, database_url, read_config
+from totara_bridge.config import (
+    Destination,
+    Extract,
+    Purge,
+    Push,
+    Site,
+    Watch,
+    config_file,
+    database_url,
+    read_config,
+)
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.route import Route
 
@@ -35,12 +45,13 @@ def test_the_repositorys_own_file_reads_and_says_the_defaults() -> None:
     config = read_config()
     assert config.sites == (Site(code="sbx", connection="totara_sandbox"),)
     assert config.destinations == (Destination(code="oracle", connection="oracle_sandbox"),)
-    assert config.extract == Extract()
-    assert config.push == Push()
+    assert (config.extract, config.push, config.purge, config.watch) == (Extract(), Push(), Purge(), Watch())
+    assert config.timezone.key == "UTC"
 
 
-def test_every_commented_out_key_of_the_repositorys_file_can_be_switched_on(write: Write) -> None:
-    words = (REPOSITORY / "bridge.toml").read_text()
+@pytest.mark.parametrize("left_off", ["every", "schedule"])  # a site has one of them
+def test_every_commented_out_key_of_the_repositorys_file_can_be_switched_on(write: Write, left_off: str) -> None:
+    words = (REPOSITORY / "bridge.toml").read_text().replace(f"# {left_off} = ", "# ")
     on = "\n".join(
         line.removeprefix("# ") if line.startswith("# ") and (" = " in line or line.startswith("# [")) else line
         for line in words.splitlines()
@@ -48,7 +59,9 @@ def test_every_commented_out_key_of_the_repositorys_file_can_be_switched_on(writ
     write(on)
     config = read_config()
     [site], [destination] = config.sites, config.destinations
-    assert (site.every, site.queue, site.executor) == (timedelta(hours=6), "company_network", "CeleryExecutor")
+    rhythm = (None, "0 6 * * mon-fri") if left_off == "every" else (timedelta(hours=6), None)
+    assert (site.every, site.schedule) == rhythm
+    assert (site.queue, site.executor) == ("company_network", "CeleryExecutor")
     assert (destination.route.sites, destination.drain_tasks) == (("sbx",), 1)
     assert destination.route.model_fields_set == set(Route.model_fields)
     assert (destination.queue, destination.executor) == ("default", "LocalExecutor")
@@ -88,6 +101,13 @@ def test_a_route_names_the_sites_whose_completions_are_wanted(write: Write) -> N
         (DESTINATION.format("Oracle"), "destinations.0.code"),
         ('[[sites]]\ncode = "sbx"', "sites.0.connection"),
         ('[extract]\nfull_compare = "half past two"', "extract.full_compare"),
+        ('[extract]\nfull_compare = "02:30:00+02:00"', "extract.full_compare"),
+        ('[extract]\noverlap = "-PT1S"', "extract.overlap"),
+        ('[extract]\ndeadline = "PT0S"', "extract.deadline"),
+        ('[push]\ntime_box = "PT0S"', "push.time_box"),
+        ('[push]\ndeadline = "-PT1M"', "push.deadline"),
+        (SITE.format("sbx") + 'every = "PT0S"', "sites.0.every"),
+        (SITE.format("sbx") + 'every = "PT6H"\nschedule = "daily"', "sites.0"),
     ],
 )
 def test_what_cannot_be_is_named_with_its_place(write: Write, words: str, named: str) -> None:
@@ -96,6 +116,53 @@ def test_what_cannot_be_is_named_with_its_place(write: Write, words: str, named:
     assert said.startswith("bridge.toml (or the environment over it) is not valid: ")
     assert f" {named}: " in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ('[extract]\nschedule = "{}"', "extract.schedule"),
+        ('[push]\nschedule = "{}"', "push.schedule"),
+        ('[purge]\nschedule = "{}"', "purge.schedule"),
+        ('[watch]\nschedule = "{}"', "watch.schedule"),
+        (SITE.format("sbx") + 'schedule = "{}"', "sites.0.schedule"),
+    ],
+)
+@pytest.mark.parametrize(
+    "schedule",
+    ["", "hourli", "@daily", "0 0 * *", "0 0 * * * *", "60 * * * *", "0 0 * * someday", "R R * * *", "1,h 0 * * *"],
+)
+def test_a_schedule_that_is_none_is_refused_with_its_place(write: Write, words: str, place: str, schedule: str) -> None:
+    write(words.format(schedule))
+    assert f" {place}: {schedule!r} is no schedule: write hourly, daily, weekly, or a cron line of " in refusal()
+
+
+def test_a_schedule_that_never_comes_is_refused(write: Write) -> None:
+    write('[purge]\nschedule = "0 0 30 2 *"')
+    assert " purge.schedule: '0 0 30 2 *' names a time that never comes: " in refusal()
+
+
+def test_a_site_with_two_rhythms_is_refused(write: Write) -> None:
+    write(SITE.format("sbx") + 'every = "PT6H"\nschedule = "daily"')
+    assert " sites.0: the site sbx has both every and schedule: keep one of them." in refusal()
+
+
+def test_schedules_are_words_or_cron_lines(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        'timezone = "Pacific/Auckland"\n[extract]\nschedule = "hourly"\n' + SITE.format("sbx") + 'schedule = "weekly"'
+    )
+    monkeypatch.setenv("TOTARA_BRIDGE_PURGE__SCHEDULE", "daily")
+    config = read_config()
+    assert (config.timezone.key, config.extract.schedule) == ("Pacific/Auckland", "0 * * * *")
+    assert (config.sites[0].schedule, config.purge.schedule) == ("0 0 * * 0", "0 0 * * *")
+    monkeypatch.setenv("TOTARA_BRIDGE_TIMEZONE", "Europe/Berlin")
+    assert read_config().timezone.key == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("zone", ["", "Auckland", "Pacific", "+12:00", "../etc/passwd", "/etc/localtime", " UTC"])
+def test_an_unknown_time_zone_is_refused(write: Write, zone: str) -> None:
+    write(f'timezone = "{zone}"')
+    assert f" timezone: there is no time zone {zone!r}: write a name such as UTC or Pacific/Auckland." in refusal()
 
 
 def test_an_unknown_template_is_refused(write: Write) -> None:

@@ -98,6 +98,19 @@ def put_past(transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, *
     return _put(transaction, rows, wants, lane=Lane.BACKFILL, now=now)
 
 
+def put_again(transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, *, by: str, now: datetime) -> int:
+    """Queue these resendable deliverables whose items were purged, with the key, kind and revision they had; how many.
+
+    One that lacks today what the template requires is left out.
+
+    :raises ConfigurationInvalid: the template changed and its version did not.
+    """
+    payload_template.register(transaction, wants.template, now)
+    items = (new_item(row, wants.template, Kind(row.kind), revision=row.told_revision) for row in rows)
+    complete = (item for item in items if item.held_for is None)
+    return queue.enqueue_again(transaction, complete, destination=wants.destination, by=by, now=now)
+
+
 def _amend(transaction: Transaction, wants: Wants, kind: Kind, *, wanted: bool, now: datetime) -> int:
     """How many completions that the destination has were edited or lost; where it wants to know, they are queued."""
     change: Literal["revised", "lost"] = "revised" if kind is Kind.CORRECTION else "lost"

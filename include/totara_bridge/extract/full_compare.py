@@ -1,6 +1,6 @@
 """Reading everything: what the change log missed is found, and what is gone."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.incoming import Incoming, load
@@ -11,12 +11,15 @@ from totara_bridge.totara.source import Snapshot
 def due(before: Watermark | None, *, newest_log_id: int, at: time, now: datetime) -> bool:
     """Whether everything must be read: never done, not since the time of day ``at``, or Totara was restored.
 
+    The time of day is that of its time zone, or UTC.
+
     A change log that ends below the watermark is one from a backup: what was read since is not in it.
     """
     if before is None or newest_log_id < before.log_id:
         return True
-    last_turn = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
-    if last_turn > now:
+    zone = at.tzinfo or UTC
+    last_turn = datetime.combine(now.astimezone(zone), at, zone)
+    if last_turn.astimezone(UTC) > now:  # on one wall clock times would not be in order while clocks are set back
         last_turn -= timedelta(days=1)
     return before.compared_at < last_turn
 

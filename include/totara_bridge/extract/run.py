@@ -77,7 +77,7 @@ class ExtractPlan:
     connection: str  #: the Airflow Connection's name, for the books and for sentences
     destinations: Sequence[Wants]  #: all: one whose route does not take the site any more may have some of it
     overlap: timedelta
-    full_compare_at: time  #: UTC; the first run after it compares everything
+    full_compare_at: time  #: the first run after it, in its time zone, compares everything
     force_full_compare: bool = False
     confirm_deletions: bool = False
     only_news: bool = False  #: no full compare, even where one is due
@@ -173,9 +173,10 @@ def _refuse_another_totara(transaction: Transaction, snapshot: Snapshot, plan: E
 def _stage(
     transaction: Transaction, plan: ExtractPlan, read: _Read, before: Watermark | None, now: datetime
 ) -> Extracted:
+    completion.begin_merge(transaction)
+    incoming.drop_erased(transaction, site=plan.site)
     set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
     scope.note_left_out(transaction, site=plan.site)
-    completion.begin_merge(transaction)
     missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
     if read.whole_site and not plan.confirm_deletions:
         _refuse_mass_deletion(plan, "completions", missing, staged)

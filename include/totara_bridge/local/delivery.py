@@ -14,8 +14,8 @@ from totara_bridge.local.home import LocalRunFailed
 
 EXTRACT, BACKFILL, PUSH = "extract_completions", "backfill_completions", "push_completions"
 
-#: What is begun by a person only.
-_BY_HAND = ("load_mappings",)
+#: What the first delivery does not need: begun by a person, or by a schedule of its own.
+_OTHERS = ("load_mappings", "requeue_completions", "erase_learner", "purge_completions", "watch_delivery")
 
 _FROM_THE_BEGINNING = {"from_date": "1970-01-01", "dry_run": False}
 _PATIENCE = 120.0  # seconds until Airflow has read the DAG files
@@ -32,7 +32,7 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
     _wait_for_dags(api)
     extracted, backfilled, pushed = (api.count_runs(dag, "success") > 0 for dag in (EXTRACT, BACKFILL, PUSH))
     if not extracted:
-        for dag in _BY_HAND:
+        for dag in _OTHERS:
             api.unpause(dag)
         say("Extracting from the sandbox Totara: the baseline.")
         api.unpause(EXTRACT)
@@ -72,7 +72,7 @@ def _due(staging: Engine) -> int:
 
 def _wait_for_dags(api: AirflowApi) -> None:
     deadline = time.monotonic() + _PATIENCE
-    for dag in (EXTRACT, BACKFILL, PUSH, *_BY_HAND):
+    for dag in (EXTRACT, BACKFILL, PUSH, *_OTHERS):
         while not api.has_dag(dag):
             for error in api.import_errors():
                 last = error["stack_trace"].strip().splitlines()[-1]

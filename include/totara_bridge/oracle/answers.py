@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.retry_after import seconds_of
 from totara_bridge.oracle.verdict import Outcome, Reading, Verdict, same_for_all
@@ -78,7 +78,8 @@ def read_failure(
 ) -> Reading:
     """What it means that there is no answer, or no token to ask with."""
     if isinstance(error, OracleRefused):
-        return _problem(keys, "token", str(error))
+        problem = _problem(keys, "token", str(error))
+        return replace(problem, credentials_refused=isinstance(error, CredentialsRefused))
     if isinstance(error, OracleUnavailable):
         failed = _failed(keys, "token", Words(None, str(error)), counts=False)
         return replace(failed, retry_after=error.retry_after)
@@ -97,6 +98,7 @@ def refused_twice(keys: Sequence[str], reading: Reading, *, endpoint: str) -> Re
     )
     return replace(
         _problem(keys, "unauthorized", problem),
+        credentials_refused=True,
         words=reading.words,
         status=reading.status,
         request_id=reading.request_id,

@@ -14,7 +14,7 @@ from oauthlib.oauth2.rfc6749.errors import OAuth2Error
 from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
-from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.oracle.access import OracleAccess, is_loopback
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
@@ -103,7 +103,7 @@ class TokenHolder:
 
     def _same_again(self, failure: OracleRefused | OracleUnavailable) -> OracleRefused | OracleUnavailable:
         if isinstance(failure, OracleRefused):
-            return OracleRefused(str(failure))
+            return type(failure)(str(failure))
         left = self._asks_again_at - self._clock()
         return OracleUnavailable(str(failure), retry_after=left if left > 0 else None)
 
@@ -200,12 +200,12 @@ def _raise_unless_token(answer: requests.Response, body: bytes, access: OracleAc
     if 300 <= status < 400 or status in (404, 405, 410):
         raise OracleRefused(f"{what}{said}; check the token URL in the Airflow Connection.")
     if status != 200 and "invalid_scope" in said:
-        raise OracleRefused(
+        raise CredentialsRefused(
             f"{what}{said}; write the scope {access.scope!r} in the Airflow Connection exactly as the identity domain "
             "shows it, with nothing between an address and the urn that follows it."
         )
     if status != 200:
-        raise OracleRefused(
+        raise CredentialsRefused(
             f"{what}{said}; check the client id, the client secret, the scope and client_authentication in the "
             "Airflow Connection."
         )

@@ -33,6 +33,7 @@ class Reading:
     verdicts: dict[str, Verdict]  #: one for every key that was sent
     outcome: str  #: one word for the log
     problem: str | None = None  #: the destination does not work, in a sentence: stop, and tell a person
+    credentials_refused: bool = False  #: that is the problem: no token was given for them, or none was taken
     words: str | None = None  #: Oracle's words about the request as a whole
     retry_after: float | None = None  #: seconds that Oracle asks to be left alone
     wants_new_token: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from airflow.sdk import Param
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from totara_bridge.errors import RequestInvalid
 
@@ -23,6 +23,11 @@ class Form(BaseModel):
     """The fields of a trigger form, each with a title and a description; none means: as in the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_lines(cls, given: Any) -> Any:
+        return {name: _filled_lines(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 _Form = TypeVar("_Form", bound=Form)
@@ -67,12 +72,27 @@ def _param(field: dict[str, Any], choices: Sequence[str] | None, *, required: bo
     kinds = [{**field, **kind} for kind in field.get("anyOf", [field])]
     given = {name: value for kind in kinds for name, value in kind.items() if name in _KEPT}
     types = [kind["type"] for kind in kinds]
+    if "enum" in (entry := given.get("items", {})):
+        given.setdefault("examples", entry["enum"])  # they make the form a choice of several
+    elif entry:
+        given["items"] = _line(entry)
     if choices is not None and "array" in types:
         given |= {"items": {"type": "string", "enum": list(choices)}, "examples": list(choices)}
     elif choices is not None:
         given["enum"] = list(choices)
     given["type"] = types[0] if len(types) == 1 else sorted(types, key=lambda kind: kind != "null")
     return Param(**given) if required else Param(field.get("default"), **given)
+
+
+def _line(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a list as Airflow is to check it: the form gives each line of its text, the empty last one too."""
+    if entry.get("type") == "integer":  # without a type of its own, or the form would ask for JSON
+        return {"anyOf": [entry, {"type": "string", "pattern": r"^\s*[0-9]*\s*$"}]}
+    return {name: value for name, value in entry.items() if name != "minLength"}
+
+
+def _filled_lines(lines: list[Any]) -> list[Any]:
+    return [line for line in lines if not isinstance(line, str) or line.strip()]
 
 
 def _sentence(fault: Any) -> str:

@@ -1,8 +1,19 @@
-"""Where a site's or destination's tasks run, as bridge.toml says."""
+"""What a site's or destination's tasks are called and where they run, as bridge.toml says."""
 
 from typing import Any
 
 from totara_bridge.config import Destination, Site
+
+
+def extract_task(site: Site) -> str:
+    """The task of ``extract_completions`` that reads a site."""
+    return f"extract_{site.code}"
+
+
+def push_tasks(destination: Destination) -> list[str]:
+    """The tasks of ``push_completions`` that drain a destination's queue."""
+    first = f"push_{destination.code}"
+    return [first, *(f"{first}_{number}" for number in range(2, destination.drain_tasks + 1))]
 
 
 def placement(entry: Site | Destination) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from totara_bridge.errors import OracleUnavailable
 from totara_bridge.push.batch import Batches
 from totara_bridge.push.bodies import Bodies
 from totara_bridge.push.keeper import LeaseKeeper
@@ -23,9 +24,6 @@ from totara_bridge.staging import body, destination, lease
 
 log = logging.getLogger(__name__)
 
-#: So many kept bodies are deleted at a time.
-_BODIES_AT_ONCE = 500
-
 
 def drain(
     engine: Engine,
@@ -34,21 +32,23 @@ def drain(
     *,
     clock: Callable[[], datetime],
     stop: threading.Event,
+    drained: Drained | None = None,
 ) -> Drained:
     """Send what is due; in shadow mode only show it.
 
     :param engine: with as many connections as the plan says.
     :param new_sender: called once by each thread.
     :param stop: set from outside for a clean stop: requests in flight end, leases are returned.
+    :param drained: what is sent is counted there, for who wants the numbers also of a drain that fails.
     :raises OracleRefused: the destination does not work; items are back in the queue as they were.
     :raises OracleUnavailable: it is down; nothing is claimed for it for a while.
     """
     bodies = _begin(engine, plan, clock())
     if plan.settings.shadow:
-        drained = show(engine, new_sender, plan, bodies, clock=clock, stop=stop)
-        log.info("%s in shadow mode, nothing was sent: %s", plan.destination, drained.counts())
-        return drained
-    run = Run(engine, plan, bodies, clock, stop)
+        shown = show(engine, new_sender, plan, bodies, clock=clock, stop=stop)
+        log.info("%s in shadow mode, nothing was sent: %s", plan.destination, shown.counts())
+        return shown
+    run = Run(engine, plan, bodies, clock, stop=stop, drained=drained or Drained())
     with (
         LeaseKeeper(engine, plan.lease, clock) as keeper,
         ThreadPoolExecutor(plan.threads, thread_name_prefix=f"push-{plan.destination}") as threads,
@@ -56,15 +56,28 @@ def drain(
         working = [threads.submit(_work, run, new_sender, keeper) for _ in range(plan.threads)]
     run.end()
     log.info("%s: %s", plan.destination, run.drained.counts())
-    for each in working:
-        each.result()
-    if run.problem is not None:
-        raise run.problem
+    _write_down_whether_it_works(run)
+    try:
+        for each in working:
+            each.result()
+        if run.problem is not None:
+            raise run.problem
+    except OracleUnavailable:
+        with engine.begin() as transaction:
+            destination.went_down(transaction, plan.destination, now=clock())
+        raise
     return run.drained
 
 
+def _write_down_whether_it_works(run: Run) -> None:
+    """For who watches; once per drain, as a request has no time for it."""
+    if run.drained.sent:
+        with run.engine.begin() as transaction:
+            destination.works(transaction, run.plan.destination)
+
+
 def _begin(engine: Engine, plan: DrainPlan, now: datetime) -> Bodies:
-    """Put back what was left behind, and delete what was kept long enough."""
+    """Put back what was left behind; how bodies are kept."""
     code = plan.destination
     with engine.begin() as transaction:
         if expired := lease.release_expired(transaction, destination=code, now=now):
@@ -75,12 +88,6 @@ def _begin(engine: Engine, plan: DrainPlan, now: datetime) -> Bodies:
         bodies = Bodies.of(plan, body.templates_used(transaction))
     if until is not None and until > now:
         log.info("%s is left alone until %s: it %s", code, until.isoformat(), reason)
-    deleted = _BODIES_AT_ONCE
-    while deleted == _BODIES_AT_ONCE:
-        with engine.begin() as transaction:
-            deleted = body.expire(
-                transaction, destination=code, before=now - plan.settings.body_retention, limit=_BODIES_AT_ONCE
-            )
     return bodies
 
 

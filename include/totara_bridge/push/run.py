@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.oracle.verdict import Outcome, Reading
 from totara_bridge.push.bodies import Bodies
 from totara_bridge.push.flow import Breaker
@@ -41,17 +41,25 @@ class Run:
     """One drain."""
 
     def __init__(
-        self, engine: Engine, plan: DrainPlan, bodies: Bodies, clock: Callable[[], datetime], stop: threading.Event
+        self,
+        engine: Engine,
+        plan: DrainPlan,
+        bodies: Bodies,
+        clock: Callable[[], datetime],
+        *,
+        stop: threading.Event,
+        drained: Drained,
     ) -> None:
         """It begins now.
 
         :param stop: set from outside for a clean stop.
+        :param drained: where it counts.
         """
         self.engine = engine
         self.plan = plan
         self.bodies = bodies
         self.clock = clock
-        self.drained = Drained()
+        self.drained = drained
         self.pace = Pace(engine, plan.destination)
         self.packing = Packing(request_bytes=plan.settings.request_bytes, items=plan.template.items)
         self.problem: OracleRefused | OracleUnavailable | None = None
@@ -168,7 +176,7 @@ class Run:
     def judge(self, reading: Reading, settled: Settled, *, alone: bool) -> None:
         """Stop the drain where the destination does not work, or is down."""
         if reading.problem is not None:
-            self._stop_for(reading.problem)
+            self._stop_for(reading.problem, CredentialsRefused if reading.credentials_refused else OracleRefused)
         elif reading.having(Outcome.SENT) or reading.having(Outcome.DEAD):  # also what was recorded before
             self._breaker.worked()
         elif settled.too_fast:
@@ -193,6 +201,6 @@ class Run:
         )
         self._broken.set()
 
-    def _stop_for(self, problem: str) -> None:
-        self.problem = OracleRefused(f"The destination {self.plan.destination} cannot be used: {problem}")
+    def _stop_for(self, problem: str, kind: type[OracleRefused] = OracleRefused) -> None:
+        self.problem = kind(f"The destination {self.plan.destination} cannot be used: {problem}")
         self._broken.set()

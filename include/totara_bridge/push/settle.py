@@ -12,7 +12,7 @@ from totara_bridge.oracle.verdict import Outcome, Reading, Verdict
 from totara_bridge.push.flow import wait_before_retry
 from totara_bridge.push.pace import Pace
 from totara_bridge.settings import Settings
-from totara_bridge.staging import body, delivery, destination, lease
+from totara_bridge.staging import body, delivery, destination, erased, lease
 from totara_bridge.staging.body import Body
 from totara_bridge.staging.delivery import Failure
 from totara_bridge.staging.destination import Request
@@ -56,7 +56,8 @@ def settle(transaction: Transaction, posted: Posted, settings: Settings, *, pace
     """
     token, reading, by_outcome = posted.token, posted.reading, _by_outcome(posted)
     log_id = destination.log_request(transaction, _request(posted))
-    if posted.body is not None:
+    # a sender that lost its lease may come back after the learner of one of its items was erased
+    if posted.body is not None and not erased.has_item_of(transaction, [item.id for item in posted.items]):
         body.keep(transaction, posted.body, log_id=log_id, destination=posted.destination, at=posted.at)
     failed = [_failure(item, verdict, posted, settings, now) for item, verdict in by_outcome[Outcome.FAILED]]
     again = [each.failure for each in failed if not each.was_last(settings)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import AuditRow
@@ -18,3 +18,9 @@ def record(
     """
     row = {"at": now, "actor": actor, "action": action, "subject": subject, "details": details}
     transaction.execute(insert(AuditRow).values(row))
+
+
+def recorded(transaction: Transaction, *, action: str, subject: str, at: datetime) -> bool:
+    """Whether that was written down already: by the same run, before it was tried again."""
+    row = select(AuditRow.id).where(AuditRow.at == at, AuditRow.action == action, AuditRow.subject == subject)
+    return transaction.execute(row.limit(1)).first() is not None

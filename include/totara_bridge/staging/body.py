@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row, insert, select
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import ExportLogRow, KeptBodyRow, PayloadTemplateRow
@@ -37,20 +37,6 @@ def newest(transaction: Transaction, *, destination: str, limit: int) -> Sequenc
         .limit(limit)
     )
     return transaction.execute(statement).all()
-
-
-def expire(transaction: Transaction, *, destination: str, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` bodies that were kept before then; how many."""
-    return transaction.execute(
-        text(
-            """
-            DELETE FROM bridge.kept_body WHERE export_log_id = ANY(ARRAY(
-                SELECT export_log_id FROM bridge.kept_body WHERE destination = :destination AND at < :before
-                ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED))
-            """
-        ),
-        {"destination": destination, "before": before, "limit": limit},
-    ).rowcount
 
 
 def templates_used(transaction: Transaction) -> Sequence[dict[str, Any]]:

@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, text
 
 from totara_bridge.staging import completion
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.erased import NOT_ERASED
 from totara_bridge.staging.hold import ANOTHER_LOOK
 
 
@@ -27,7 +28,7 @@ def requeue(transaction: Transaction, ids: Sequence[int], *, by: str, words: str
 
     What was never posted is held for another look: its payload is made anew before it may go, so nothing goes out
     that is out of date or lacks what its template requires. Refused is what would say what is no more true, what would
-    go after a later item of its instance, and what was cancelled and replaced.
+    go after a later item of its instance, what was cancelled and replaced, and what is of an erased learner.
     """
     return _carry_out(transaction, _REQUEUE, ids, by=by, words=words, now=now)
 
@@ -40,8 +41,8 @@ def cancel(transaction: Transaction, ids: Sequence[int], *, by: str, words: str 
 def resend(transaction: Transaction, ids: Sequence[int], *, by: str, now: datetime) -> Done:
     """Send again what was sent, as it was, in the backfill lane; the event names the request that carried it before.
 
-    The ledger keeps what it says: the destination has it. Refused is what would say what is no more true, and what a
-    later item of its instance follows.
+    The ledger keeps what it says: the destination has it. Refused is what would say what is no more true, what a later
+    item of its instance follows, and what is of an erased learner.
     """
     return _carry_out(transaction, _RESEND, ids, by=by, words=None, now=now)
 
@@ -83,13 +84,21 @@ _NOT_REPLACED = _no_other(
     " OR other.kind = 'completion' AND q.kind = 'completion' AND other.state <> 'cancelled'"
 )
 
+#: SQL: `requeue` fits the item ``q`` of the instance ``i``.
+REQUEUE_FITS = f"""
+    (q.state IN ('failed', 'dead', 'held') OR q.state = 'cancelled' AND {_NOT_REPLACED})
+    AND {_TRUE} AND {_NONE_POSTED_LATER} AND {NOT_ERASED}
+"""
+
+#: SQL: `cancel` fits the item ``q``.
+CANCEL_FITS = "q.state IN ('queued', 'failed', 'dead', 'held')"
+
 _REQUEUE = text(
     f"""
     WITH named AS MATERIALIZED (
         SELECT q.id, q.first_posted_at IS NULL AS unposted
         FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id
-        WHERE {_NAMED} AND (q.state IN ('failed', 'dead', 'held') OR q.state = 'cancelled' AND {_NOT_REPLACED})
-          AND {_TRUE} AND {_NONE_POSTED_LATER}
+        WHERE {_NAMED} AND {REQUEUE_FITS}
         {_LOCKED}
     ),
     requeued AS (
@@ -111,7 +120,7 @@ _CANCEL = text(
     f"""
     WITH named AS MATERIALIZED (
         SELECT q.id FROM bridge.export_queue q
-        WHERE {_NAMED} AND q.state IN ('queued', 'failed', 'dead', 'held')
+        WHERE {_NAMED} AND {CANCEL_FITS}
         {_LOCKED}
     ),
     cancelled AS (
@@ -131,6 +140,7 @@ _RESEND = text(
         SELECT q.id, q.export_log_id
         FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id
         WHERE {_NAMED} AND q.state = 'sent' AND {_TRUE} AND {_NONE_POSTED_LATER} AND {_NONE_WAITS_LATER}
+          AND {NOT_ERASED}
         {_LOCKED}
     ),
     again AS (

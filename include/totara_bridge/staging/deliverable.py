@@ -1,14 +1,14 @@
 """Instances that a destination lacks, with all that a payload is made of."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Row, TextClause, text
 
-from totara_bridge.route import EVERYTHING, Route
+from totara_bridge.route import Route
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.erased import NOT_ERASED
 from totara_bridge.staging.route import condition, values
 
 FIELDS = """
@@ -33,11 +33,13 @@ JOINS = f"""
     LEFT JOIN bridge.mapping cn ON cn.destination = :destination AND cn.kind = 'course'
                                AND cn.site = i.site AND cn.totara_id = i.course_id
 """
-_DELIVERED = """
+#: SQL: the destination has the completion.
+DELIVERED = """
     EXISTS (SELECT FROM bridge.delivery d
             WHERE d.destination = :destination AND d.instance_id = i.id AND d.kind = 'completion')
 """
-_QUEUED = """
+#: SQL: the completion is in its queue already.
+QUEUED = """
     EXISTS (SELECT FROM bridge.export_queue q
             WHERE q.destination = :destination AND q.instance_id = i.id AND q.kind = 'completion'
               -- what Totara lost before it was posted may come back as another revision; what a person
@@ -49,29 +51,11 @@ _POSTED = """
     EXISTS (SELECT FROM bridge.export_queue q
             WHERE q.destination = :destination AND q.instance_id = i.id AND q.first_posted_at IS NOT NULL)
 """
-_LACKING = f"i.ended_at IS NULL AND NOT i.after_deletion AND NOT {_DELIVERED} AND NOT {_QUEUED}"
+#: SQL: the learner was deleted before the completion was first seen, or is erased: it is never sent.
+WITHHELD = f"(i.after_deletion OR NOT {NOT_ERASED})"
 
-_ASKED = "i.site = ANY(:sites) AND coalesce(i.time_completed, i.first_seen_at) >= :since"
-
-
-@dataclass(frozen=True)
-class Past:
-    """Which past instances a backfill asks for."""
-
-    destination: str
-    sites: Sequence[str]
-    since: datetime  #: completed at or after; without a date: first seen at or after
-    route: Route = EVERYTHING
-
-
-@dataclass(frozen=True)
-class PastCount:
-    """What a backfill would find on the destination's route."""
-
-    lacking: int  #: would be queued
-    delivered: int
-    queued: int  #: in the queue already, in whatever state
-    withheld: int  #: the learner was deleted in Totara before the bridge first saw the completion
+#: SQL: it is to be sent, and the destination neither has it nor is about to get it.
+LACKING = f"i.ended_at IS NULL AND NOT {WITHHELD} AND NOT {DELIVERED} AND NOT {QUEUED}"
 
 
 def set_baseline(transaction: Transaction, *, destination: str, site: str, now: datetime) -> bool:
@@ -127,7 +111,7 @@ def touched(
     statement = text(
         f"""
         SELECT {FIELDS} FROM {JOINS}
-        WHERE i.id > :after AND {_LACKING}{condition(route)}
+        WHERE i.id > :after AND {LACKING}{condition(route)}
           AND i.id IN (SELECT t.id FROM touched_instance t
                        WHERE t.change IN ('new', 'revised')
                          AND (t.id > (SELECT b.instance_id FROM bridge.baseline b
@@ -170,57 +154,11 @@ def amended(
         f"""
         SELECT {FIELDS} FROM {JOINS}
         WHERE i.id IN (SELECT id FROM touched_instance WHERE change = '{change}') AND i.id > :after
-          AND ({_DELIVERED} OR {_POSTED})
+          AND ({DELIVERED} OR {_POSTED})
         ORDER BY i.id LIMIT :slice_size
         """
     )
     yield from _slices(transaction, statement, {"destination": destination, "slice_size": slice_size})
-
-
-def past(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
-    """The next slice, by instance, of past instances that the destination lacks; none when there are no more."""
-    highest = transaction.execute(text("SELECT coalesce(max(id), 0) FROM bridge.completion_instance")).scalar_one()
-    statement = text(
-        f"""
-        SELECT {FIELDS} FROM {JOINS}
-        WHERE i.id > :after AND i.id <= :up_to AND {_ASKED} AND {_LACKING}{condition(asked.route)}
-        ORDER BY i.id LIMIT :slice_size
-        """
-    )
-    rows: Sequence[Row[Any]] = ()
-    while not rows and after < highest:
-        # a stretch at a time, or each slice could be planned as a join of whole tables
-        given = _values(asked) | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
-        rows = transaction.execute(statement, given).all()
-        after += _STRETCH
-    return rows
-
-
-_STRETCH = 50_000
-
-
-def count_past(transaction: Transaction, asked: Past) -> PastCount:
-    """How many past instances there are, by what a backfill would do with them."""
-    row = transaction.execute(
-        text(
-            f"""
-            SELECT count(*) FILTER (WHERE NOT after_deletion AND NOT delivered AND NOT queued) AS lacking,
-                   count(*) FILTER (WHERE delivered) AS delivered,
-                   count(*) FILTER (WHERE queued AND NOT delivered) AS queued,
-                   count(*) FILTER (WHERE after_deletion) AS withheld
-            FROM (SELECT i.after_deletion, {_DELIVERED} AS delivered, {_QUEUED} AS queued
-                  FROM {ROUTED}
-                  WHERE {_ASKED} AND i.ended_at IS NULL{condition(asked.route)}) found
-            """
-        ),
-        _values(asked),
-    ).one()
-    return PastCount(**row._mapping)
-
-
-def _values(asked: Past) -> dict[str, object]:
-    given = {"destination": asked.destination, "sites": list(asked.sites), "since": asked.since}
-    return given | values(asked.route)
 
 
 def _slices(transaction: Transaction, statement: TextClause, values: dict[str, object]) -> Iterator[Sequence[Row[Any]]]:

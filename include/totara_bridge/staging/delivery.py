@@ -76,7 +76,8 @@ def note(
     statement = text(
         """
         INSERT INTO bridge.item_event (item_id, at, verb, actor, words, export_log_id)
-        SELECT id, :now, CASE WHEN claim_token = :token THEN :verb ELSE 'late' END, 'push', :words, :log_id
+        SELECT id, :now, CASE WHEN claim_token = :token THEN :verb ELSE 'late' END, 'push',
+               CASE WHEN payload <> '' THEN :words END, :log_id  -- an erased learner's has none
         FROM bridge.export_queue WHERE id = ANY(:ids)
         """
     )
@@ -90,7 +91,9 @@ def _note_late(transaction: Transaction, said: Mapping[int, str], *, log_id: int
     statement = text(
         """
         INSERT INTO bridge.item_event (item_id, at, verb, actor, words, export_log_id)
-        SELECT q.id, :now, 'late', 'push', a.said || '; it came after the lease was lost and changes nothing', :log_id
+        SELECT q.id, :now, 'late', 'push',
+               CASE WHEN q.payload = '' THEN 'an answer about an erased learner' ELSE a.said END
+               || '; it came after the lease was lost and changes nothing', :log_id
         FROM unnest(cast(:ids AS bigint[]), cast(:said AS text[])) AS a (id, said)
         JOIN bridge.export_queue q ON q.id = a.id
         WHERE q.export_log_id IS DISTINCT FROM :log_id

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from totara_bridge.staging.engine import Transaction
@@ -46,6 +46,21 @@ def rest(transaction: Transaction, destination: str, *, not_before: datetime, re
 def open_breaker(transaction: Transaction, destination: str, *, until: datetime, reason: str, now: datetime) -> None:
     """Let nothing be claimed until then: the destination failed repeatedly."""
     _put(transaction, destination, {"breaker_open_until": until, "reason": reason, "changed_at": now})
+
+
+def went_down(transaction: Transaction, destination: str, *, now: datetime) -> None:
+    """It does not answer, since now or before."""
+    since = func.coalesce(DestinationStateRow.down_since, now)
+    _put(transaction, destination, {"down_since": now, "changed_at": now}, down_since=since)
+
+
+def works(transaction: Transaction, destination: str) -> None:
+    """It has stored something: it is not down, or no more."""
+    transaction.execute(
+        update(DestinationStateRow)
+        .where(DestinationStateRow.destination == destination, DestinationStateRow.down_since.is_not(None))
+        .values(down_since=None)
+    )
 
 
 def resting_until(transaction: Transaction, destination: str) -> tuple[datetime | None, str | None]:

@@ -14,6 +14,7 @@ from totara_bridge.completion import (
     HISTORY_COLUMNS,
     LEARNER_COLUMNS,
 )
+from totara_bridge.staging import erased
 from totara_bridge.staging.engine import Transaction, driver
 
 _TYPES = {
@@ -91,6 +92,21 @@ def load(transaction: Transaction, table: Incoming, lines: Iterable[bytes]) -> i
         loaded = cursor.rowcount
     transaction.execute(text(f"ANALYZE {table}"))
     return loaded
+
+
+def drop_erased(transaction: Transaction, *, site: str) -> None:
+    """Take out what was read of erased learners.
+
+    Under the lock of `completion.begin_merge`, or it could be read before a learner is erased and merged after it.
+    """
+    if not erased.any_of(transaction, site):
+        return
+    for table, columns in _COLUMNS.items():
+        if "user_id" in columns:
+            statement = (
+                f"DELETE FROM {table} i USING bridge.erased_learner e WHERE e.site = :site AND e.user_id = i.user_id"
+            )
+            transaction.execute(text(statement), {"site": site})
 
 
 def set_aside_impossible(transaction: Transaction, *, site: str, now: datetime) -> int:

@@ -46,9 +46,11 @@ def load(
 ) -> MappingChanges:
     """Write the mappings, of which no two are of the same learner or course; others that there are stay.
 
+    That of an erased learner is left out.
+
     Items that are queued already keep the number that they were made with.
     """
-    # two loads at the same time would wait for each other's rows; readers go on
+    # two loads at the same time would wait for each other's rows; readers go on. A learner is erased before or after
     transaction.execute(text("LOCK TABLE bridge.mapping IN SHARE ROW EXCLUSIVE MODE"))
     _receive(transaction, "new_mapping (site text, totara_id bigint, number text)", _rows(mappings))
     values = {"destination": destination, "kind": kind, "by": by, "now": now}
@@ -142,6 +144,8 @@ _LOAD = text(
         FROM new_mapping n
         LEFT JOIN bridge.mapping m ON m.destination = :destination AND m.kind = :kind
                                   AND m.site = n.site AND m.totara_id = n.totara_id
+        WHERE cast(:kind AS text) <> 'learner' OR NOT EXISTS (
+            SELECT FROM bridge.erased_learner e WHERE e.site = n.site AND e.user_id = n.totara_id)
     ),
     removed AS (
         DELETE FROM bridge.mapping m USING compared c

@@ -48,6 +48,17 @@ def enqueue(transaction: Transaction, items: Iterable[NewItem], *, destination: 
     return Put(*transaction.execute(_ENQUEUE, {"destination": destination, "lane": lane, "now": now}).one())
 
 
+def enqueue_again(
+    transaction: Transaction, items: Iterable[NewItem], *, destination: str, by: str, now: datetime
+) -> int:
+    """Queue, in the backfill lane, items that were delivered and then purged; how many.
+
+    That they were posted stays true of them: their payload, made anew for this, changes no more.
+    """
+    _load(transaction, items)
+    return transaction.execute(_ENQUEUE_AGAIN, {"destination": destination, "by": by, "now": now}).rowcount
+
+
 def replace_payloads(
     transaction: Transaction, items: Iterable[NewItem], *, destination: str, by: str, now: datetime
 ) -> Replaced:
@@ -106,6 +117,26 @@ _ENQUEUE = text(
         FROM put WHERE held_for IS NOT NULL
     )
     SELECT count(*) FILTER (WHERE held_for IS NULL) AS queued, count(held_for) AS held FROM put
+    """
+)
+
+_ENQUEUE_AGAIN = text(
+    """
+    WITH again AS (
+        INSERT INTO bridge.export_queue (destination, instance_id, kind, revision, idempotency_key, state, lane,
+                                         next_attempt_at, payload, template, reference, staged_at, queued_at,
+                                         first_posted_at)
+        SELECT d.destination, d.instance_id, d.kind, d.revision, n.idempotency_key, 'queued', 'backfill',
+               :now, n.payload, n.template, d.reference, n.staged_at, :now, d.sent_at
+        FROM new_item n
+        JOIN bridge.delivery d ON d.destination = :destination AND d.instance_id = n.instance_id
+                              AND d.kind = n.kind AND d.revision = n.revision
+        ORDER BY n.instance_id
+        ON CONFLICT DO NOTHING
+        RETURNING id
+    )
+    INSERT INTO bridge.item_event (item_id, at, verb, actor, words)
+    SELECT id, :now, 'resend', :by, 'to be sent again; its item was purged, so the payload is made anew' FROM again
     """
 )
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from totara_bridge.route import Route
 
+#: With this the names of the conditions' parameters begin.
+PREFIX = "route"
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -75,15 +78,18 @@ def criteria(route: Route) -> Sequence[Criterion]:
     return [each for each in CRITERIA if getattr(route, each.name)]
 
 
-def condition(route: Route) -> str:
-    """SQL: the instance is on the route; one that sets nothing adds nothing."""
-    return "".join(f" AND {each.condition}" for each in criteria(route))
+def condition(route: Route, prefix: str = PREFIX) -> str:
+    """SQL: the instance is on the route; one that sets nothing adds nothing.
+
+    :param prefix: of its parameters' names; two routes in one statement need two.
+    """
+    return "".join(f" AND {each.condition.replace(f':{PREFIX}_', f':{prefix}_')}" for each in criteria(route))
 
 
-def values(route: Route) -> dict[str, object]:
+def values(route: Route, prefix: str = PREFIX) -> dict[str, object]:
     """What the conditions of the route expect as parameters."""
     return {
-        each.parameter: [
+        f"{prefix}_{each.name}": [
             entry.translate(_AS_LIKE) if each.name in _PATTERNS else entry for entry in getattr(route, each.name)
         ]
         for each in criteria(route)

@@ -29,6 +29,15 @@ def read(transaction: Transaction, scope: str = EVERYWHERE) -> Settings:
     return _checked(values, scope)
 
 
+def of_destinations(transaction: Transaction) -> dict[str, Settings]:
+    """The switches of each destination that has any of its own.
+
+    :raises ConfigurationInvalid: the table holds a value out of bounds.
+    """
+    scopes = transaction.execute(select(SettingRow.scope).where(SettingRow.scope != EVERYWHERE).distinct()).scalars()
+    return {scope: read(transaction, scope) for scope in scopes.all()}
+
+
 def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value: Any, by: str, now: datetime) -> None:
     """Set one switch.
 

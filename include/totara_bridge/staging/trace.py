@@ -31,7 +31,8 @@ class Entry:
     """One thing that happened."""
 
     at: datetime
-    what: str  #: a verb of the state table; ``revise``, ``archive``, ``end``, ``shadow``, ``split`` and ``late`` too
+    #: a verb of the state table; ``revise``, ``archive``, ``end``, ``erase``, ``shadow``, ``split`` and ``late`` too
+    what: str
     actor: str  #: ``extract``, ``push``, or a person
     words: str | None = None
     request: RequestMade | None = None
@@ -89,6 +90,11 @@ def items_of(transaction: Transaction, key: str) -> Sequence[int]:
 
 
 def _of_the_instance(item: Row[Any]) -> Iterator[Entry]:
+    if item.erased_at is not None:  # its dates are gone
+        yield Entry(
+            item.erased_at, "erase", item.erased_by, "its learner was erased: names, dates and payload are gone"
+        )
+        return
     completed = f"completed {_time(item.first_time_completed)}" if item.first_time_completed else "without a date"
     yield Entry(item.first_seen_at, "extract", "extract", completed)
     if item.revised_at is not None:
@@ -103,7 +109,8 @@ def _of_the_instance(item: Row[Any]) -> Iterator[Entry]:
 def _of_the_queue(item: Row[Any]) -> Iterator[Entry]:
     # a resend puts into the backfill lane what an extract had queued: at that moment it first saw or revised it
     by_an_extract = item.kind != Kind.COMPLETION or item.queued_at in (item.first_seen_at, item.revised_at)
-    late = item.lane == Lane.BACKFILL and not by_an_extract
+    purged_before = item.delivered_at is not None and item.delivered_at < item.queued_at
+    late = item.lane == Lane.BACKFILL and (purged_before or not by_an_extract)
     yield Entry(item.queued_at, "enqueue", "backfill" if late else "extract")
     if item.shadowed_at is not None:
         yield Entry(item.shadowed_at, "shadow", "push", "shown as it would be sent, not sent")
@@ -168,11 +175,13 @@ _ITEM = text(
            q.queued_at, q.claimed_at, q.lease_until, q.shadowed_at, q.sent_at, q.reference,
            i.record_key, i.site, i.user_id, i.course_id, i.time_completed, i.first_time_completed,
            i.revision AS instance_revision, i.first_seen_at, i.revised_at, i.archived_at, i.ended_at,
+           e.erased_at, e.erased_by,
            d.sent_at AS delivered_at, d.reference AS delivered_reference, {_REQUEST}
     FROM bridge.export_queue q
     JOIN bridge.completion_instance i ON i.id = q.instance_id
     LEFT JOIN bridge.delivery d ON d.destination = q.destination AND d.instance_id = q.instance_id
                                AND d.kind = q.kind AND d.revision = q.revision
+    LEFT JOIN bridge.erased_learner e ON e.site = i.site AND e.user_id = i.user_id
     LEFT JOIN bridge.export_log g ON g.id = q.export_log_id
     WHERE q.id = :id
     """

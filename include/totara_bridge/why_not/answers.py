@@ -10,9 +10,10 @@ from sqlalchemy import Engine, Row
 
 from totara_bridge.completion import Status
 from totara_bridge.config import BridgeConfig, Destination
-from totara_bridge.staging import route
+from totara_bridge.staging import erased, route
 from totara_bridge.staging import why_not as staged
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.erased import Tombstone
 from totara_bridge.staging.states import Kind, State
 from totara_bridge.staging.why_not import Pair, Present
 from totara_bridge.totara.query import ReadQuery
@@ -31,6 +32,7 @@ class Why(StrEnum):
     CANCELLED = "cancelled"
     NOT_WANTED = "not_wanted"  #: the destination has it, and does not want to know that it was revised or lost
     LOST = "lost"  #: Totara has it no more, and nothing was queued before
+    ERASED = "erased"  #: everything about the learner was erased: nothing of them is ever sent
     LEARNER_DELETED = "learner_deleted"  #: before the bridge first saw the completion
     OFF_ROUTE = "off_route"
     WAS_OFF_ROUTE = "was_off_route"  #: when it was staged, or was back after a loss; now it is on it
@@ -64,7 +66,8 @@ def why_not(
 ) -> list[Answer]:
     """Why the learner's completions of the course were, or were not, sent; of all destinations or of one.
 
-    Last comes what is no instance: that the course is not completed now, or what hides that it is.
+    Last comes what is no instance: that the course is not completed now, or what hides that it is. Of a learner who
+    was erased there is nothing to say but that.
 
     :raises ConfigurationInvalid: bridge.toml has no such site or destination, or a setting is out of its bounds.
     """
@@ -72,12 +75,22 @@ def why_not(
     asked = config.destinations if destination is None else (config.destination(destination),)
     pair = Pair(site, user_id, course_id)
     with engine.connect() as transaction:
+        if (tombstone := erased.tombstone(transaction, site=site, user_id=user_id)) is not None:
+            return [_of_erased(tombstone)]
         answers = [answer for each in asked for answer in _of_destination(transaction, pair, each, now)]
         present = staged.present(transaction, pair)
     lost = present.deleted_at is not None and not present.set_aside
     if not present.current and not (lost and answers):
         answers.append(_of_present(present, pair))
     return answers
+
+
+def _of_erased(tombstone: Tombstone) -> Answer:
+    sentence = (
+        f"The learner was erased on {moment(tombstone.erased_at)}, as {tombstone.erased_by} asked: what the bridge "
+        "knew of them is gone, and nothing of them is sent any more (docs/erasing.md)."
+    )
+    return Answer(None, None, None, Why.ERASED, sentence)
 
 
 def _of_destination(transaction: Transaction, pair: Pair, to: Destination, now: datetime) -> Iterator[Answer]:

@@ -1,7 +1,8 @@
 """The task of ``extract_completions``."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import ExtractPlan
 from totara_bridge.orchestration.assets import announce
 from totara_bridge.orchestration.form import Form, filled_in
+from totara_bridge.orchestration.metrics import count, timed
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.orchestration.totara_hook import TotaraHook
 from totara_bridge.staging import site as staged_site
@@ -58,33 +60,36 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
         config.site(each)
     with staging() as engine:
         settings_or_skip(engine)
-        _skip_unless_its_turn(engine, site, asked, now)
+        _skip_unless_its_turn(engine, site, config.timezone, asked, now)
         plan = ExtractPlan(
             site=code,
             connection=site.connection,
             destinations=[Wants.of(config, each) for each in config.destinations],
             overlap=config.extract.overlap,
-            full_compare_at=config.extract.full_compare,
+            full_compare_at=config.extract.full_compare.replace(tzinfo=config.timezone),
             force_full_compare=asked.full_compare,
             confirm_deletions=asked.confirm_deletions,
         )
         source = DatabaseSource(TotaraHook(site.connection).connection())
-        extracted = extract.extract_site(engine, source, plan, now=now)
+        with timed("extract", code):
+            extracted = extract.extract_site(engine, source, plan, now=now)
+    count("extract", code, {"read": extracted.read, "queued": extracted.queued, "held": extracted.held})
     if extracted.changed:
         announce(outlet_events, queued=extracted.queued)
     return extracted.counts()
 
 
-def _skip_unless_its_turn(engine: Engine, site: Site, asked: Extract, now: datetime) -> None:
-    """Skip a site that is not asked for, or whose interval has not passed."""
+def _skip_unless_its_turn(engine: Engine, site: Site, zone: ZoneInfo, asked: Extract, now: datetime) -> None:
+    """Skip a site that is not asked for, or whose turn has not come."""
     if asked.sites:
         if site.code not in asked.sites:
             raise AirflowSkipException(f"This run is for {', '.join(asked.sites)}.")
         return
-    if site.every is None:
-        return
     with engine.begin() as transaction:
         before = staged_site.watermark(transaction, site.code)
+    if before is None:
+        return
+    turn = site.next_turn(before.extracted_at, zone)
     # runs begin some seconds early or late: an interval as long as the schedule must not miss every other run
-    if before is not None and before.extracted_at + site.every * 0.9 > now:
-        raise AirflowSkipException(f"Its next turn is at {before.extracted_at + site.every:%Y-%m-%d %H:%M} UTC.")
+    if turn - (site.every or timedelta(0)) * 0.1 > now:
+        raise AirflowSkipException(f"Its next turn is at {turn.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key}).")

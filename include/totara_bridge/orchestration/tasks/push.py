@@ -1,9 +1,5 @@
 """The task of ``push_completions``."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +10,9 @@ from totara_bridge.extract.unhold import unhold
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.orchestration.form import Form, filled_in
+from totara_bridge.orchestration.metrics import timed_drain
 from totara_bridge.orchestration.oracle_hook import OracleHook
+from totara_bridge.orchestration.sigterm import stopped_by_sigterm
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.staging.database import staging
 
@@ -49,21 +47,13 @@ def push_destination(code: str, params: dict[str, Any]) -> dict[str, int]:
     def new_sender() -> Sender:
         return Sender(access, tokens, items=template.items, gzip=destination.gzip)
 
-    with staging(connections=plan.connections) as engine, _stopped_by_sigterm() as stop:
-        drained = push.drain(engine, new_sender, plan, clock=_now, stop=stop)
-    return drained.counts()
+    with (
+        timed_drain(code) as drained,
+        staging(connections=plan.connections) as engine,
+        stopped_by_sigterm() as stop,
+    ):
+        return push.drain(engine, new_sender, plan, clock=_now, stop=stop, drained=drained).counts()
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that requests in flight end and leases are returned before the task does."""
-    stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,15 +1,13 @@
-"""What exists and when it runs: bridge.toml and the environment, read once per process through pydantic-settings.
-
-Reading it touches no database and no Airflow Connection, so a DAG file may do it while it is parsed.
-"""
+"""bridge.toml as a whole, with the environment over it, and the environment's own part: where staging is."""
 
 import os
 from collections.abc import Sequence
-from datetime import time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Self, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -19,75 +17,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from totara_bridge.config.schedule import Zone, next_tick
+from totara_bridge.config.section import Destination, Extract, Purge, Push, Site, Watch
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.route import Route, SiteCode
 from totara_bridge.template import DEFAULT, Template
 
-_BESIDE_THE_PACKAGE = Path(__file__).parents[2] / "bridge.toml"
-
-DestinationCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Extract(_Section):
-    """When completions are fetched."""
-
-    schedule: str = "0 * * * *"  #: cron, UTC
-    full_compare: time = time(2, 30)  #: UTC; the first run after it reads everything, once a day
-    overlap: timedelta = timedelta(minutes=10)  #: how far back each run reads the change log again
-    deadline: timedelta = timedelta(hours=1)  #: a run that has not ended by then raises an alert
-
-
-class Push(_Section):
-    """When the queue is drained even without news."""
-
-    schedule: str = "*/15 * * * *"  #: cron, UTC
-    time_box: timedelta = timedelta(minutes=10)  #: a drain stops after this; the next run goes on
-    deadline: timedelta = timedelta(minutes=30)  #: a run that has not ended by then raises an alert
-
-
-class Purge(_Section):
-    """When finished rows past their retention are deleted."""
-
-    schedule: str = "45 3 * * *"
-
-
-class Watch(_Section):
-    """When it is looked whether promises are kept."""
-
-    schedule: str = "*/5 * * * *"
-
-
-class Site(_Section):
-    """One Totara."""
-
-    code: SiteCode  #: part of every record key: never change it
-    connection: str  #: Airflow Connection of type Totara
-    every: timedelta | None = None  #: at least this long between two extracts; none: every run
-    queue: str | None = None  #: Airflow queue that its tasks run on
-    executor: str | None = None  #: Airflow executor that its tasks run on
-
-
-class Destination(_Section):
-    """One Oracle."""
-
-    code: DestinationCode  #: names its items for ever: never change it
-    connection: str  #: Airflow Connection of type Oracle (completions)
-    route: Route = Route()  #: which completions are sent; not given: all
-    template: str = DEFAULT.name  #: what its items look like
-    corrections: bool = False  #: wants to know when a completion that it has was edited
-    withdrawals: bool = False  #: wants to know when a completion that it has was lost in Totara
-    gzip: bool = False  #: its endpoint takes requests with Content-Encoding: gzip
-    drain_tasks: Annotated[int, Field(ge=1, le=16)] = 1
-    queue: str | None = None
-    executor: str | None = None
-
-    def wants(self, site: str) -> bool:
-        """Whether completions of this site go to this destination."""
-        return not self.route.sites or site in self.route.sites
+_BESIDE_THE_PACKAGE = Path(__file__).parents[3] / "bridge.toml"
 
 
 class BridgeConfig(BaseSettings):
@@ -96,6 +31,9 @@ class BridgeConfig(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="TOTARA_BRIDGE_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
+
+    timezone: Zone = ZoneInfo("UTC")
+    """Whose wall clock all schedules, and the time of the full compare, are of."""
 
     extract: Extract = Extract()
     push: Push = Push()
@@ -142,6 +80,11 @@ class BridgeConfig(BaseSettings):
             raise ConfigurationInvalid(f"There is no template {name} in bridge.toml: correct the name.")
         return self.templates[name]
 
+    def next_turn(self, code: str, last: datetime) -> datetime:
+        """When a run reads the site with this code again, if it was last read at ``last`` and nobody asks for it."""
+        turn = self.site(code).next_turn(last, self.timezone)
+        return next_tick(self.extract.schedule, self.timezone, max(last, turn - timedelta(seconds=1)))
+
     @field_validator("templates", mode="before")
     @classmethod
     def _named_by_their_tables(cls, given: object) -> object:
@@ -154,7 +97,7 @@ class BridgeConfig(BaseSettings):
         return {name: each | {"name": name} if isinstance(each, dict) else each for name, each in given.items()}
 
     @model_validator(mode="after")
-    def _codes_are_unique_and_routes_known(self) -> "BridgeConfig":
+    def _codes_are_unique_and_routes_known(self) -> Self:
         codes = [site.code for site in self.sites]
         for kind, found in (("site", codes), ("destination", [each.code for each in self.destinations])):
             if twice := {code for code in found if found.count(code) > 1}:

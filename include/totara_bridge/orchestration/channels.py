@@ -1,0 +1,108 @@
+"""How a channel is told: each kind of Airflow Connection that alerts go through, by Airflow's own notifiers."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.providers.http.notifications.http import HttpNotifier
+from airflow.sdk.bases.hook import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+from requests import RequestException
+
+from totara_bridge.errors import BridgeError, ConfigurationInvalid
+from totara_bridge.oracle.failures import failure_of
+from totara_bridge.oracle.words import shorten
+from totara_bridge.orchestration import wording
+from totara_bridge.settings import Channel
+from totara_bridge.staging.alert import Notice
+
+#: Seconds until a webhook that does not answer is given up for this time.
+_TIMEOUT = 10
+
+#: A shorter path in an address, such as /hook, is no secret.
+_SHORTEST_SECRET = 20
+
+_FORMS = {"json": wording.document, "slack": wording.slack, "teams": wording.teams}
+
+
+def tell(channel: Channel, notice: Notice, base_url: str | None) -> None:
+    """Send one notice; whatever the channel's library raises where it cannot: `why` says it in words.
+
+    :param base_url: of Airflow's UI.
+    """
+    connection = _connection(channel)
+    if connection.conn_type == "smtp":
+        _mail(channel, notice, base_url)
+    elif connection.conn_type == "http":
+        _post(channel, connection, notice, base_url)
+    elif connection.conn_type == "apprise":
+        _through_apprise(channel, connection, notice, base_url)
+    else:
+        raise ConfigurationInvalid(
+            f"The Airflow Connection {channel.connection} is of type {connection.conn_type}, but alerts go through "
+            "smtp, http or apprise: make one of these, and name it in the setting alert_channels."
+        )
+
+
+def why(error: Exception) -> str:
+    """Why a channel was not told: no address, which may be a secret in itself, and no credentials."""
+    if isinstance(error, BridgeError):
+        return str(error)
+    if isinstance(error, RequestException):
+        return failure_of(error).words
+    if isinstance(error, AirflowException):  # of the HTTP hook: the status
+        return shorten(f"it answered {error}") or "it refused"
+    return shorten(f"{type(error).__name__}: {error}") or type(error).__name__
+
+
+def _connection(channel: Channel) -> Any:
+    try:
+        return BaseHook.get_connection(channel.connection)
+    except AirflowNotFoundException as error:
+        raise ConfigurationInvalid(
+            f"There is no Airflow Connection {channel.connection}: create it (docs/alerts.md), or take it out of the "
+            "setting alert_channels."
+        ) from error
+
+
+def _mail(channel: Channel, notice: Notice, base_url: str | None) -> None:
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # noqa: PLC0415  every task would pay for it
+
+    if not channel.to:
+        raise ConfigurationInvalid(
+            f"Nobody is named who gets the e-mails of {channel.connection}: add to, a list of addresses, to it in the "
+            "setting alert_channels."
+        )
+    SmtpNotifier(
+        to=list(channel.to),
+        subject=wording.title(notice),
+        html_content=wording.html(notice, base_url),
+        smtp_conn_id=channel.connection,
+    ).notify({})
+
+
+def _post(channel: Channel, connection: Any, notice: Notice, base_url: str | None) -> None:
+    """Post it to the Connection's address; a password without a login is the rest of the address, kept secret."""
+    if len(path := urlsplit(connection.host or "").path) >= _SHORTEST_SECRET:
+        mask_secret(path)  # Airflow's hook logs the address where there is no connection
+    HttpNotifier(
+        http_conn_id=channel.connection,
+        endpoint=None if connection.login else connection.password,
+        json=_FORMS[channel.form](notice, base_url),
+        # after a redirect it would come as a GET, without what it says
+        extra_options={"timeout": _TIMEOUT, "max_redirects": 0, "check_response": True},
+    ).notify({})
+
+
+def _through_apprise(channel: Channel, connection: Any, notice: Notice, base_url: str | None) -> None:
+    """Airflow's own notifier keeps to itself whether Apprise could deliver, so its hook only gives the services."""
+    from airflow.providers.apprise.hooks.apprise import AppriseHook  # noqa: PLC0415  every task would pay for it
+    from apprise import Apprise  # noqa: PLC0415
+
+    services = Apprise()
+    AppriseHook(channel.connection).set_config_from_conn(connection, services)
+    if not services.notify(title=wording.title(notice), body=wording.text(notice, base_url), tag="all"):
+        raise ConfigurationInvalid(
+            f"Apprise could not deliver to every service of the Airflow Connection {channel.connection}: the lines "
+            "above in the task's log say which, and why."
+        )

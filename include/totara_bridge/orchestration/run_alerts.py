@@ -1,0 +1,73 @@
+"""Alerts of runs, tasks and credentials that are over because Airflow or bridge.toml says so: nobody else says it."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk.api.client import ServerResponseError
+from airflow.sdk.exceptions import AirflowRuntimeError
+from sqlalchemy import Engine
+
+from totara_bridge.alert_name import AlertName
+from totara_bridge.config import BridgeConfig
+from totara_bridge.orchestration.placement import extract_task, push_tasks
+from totara_bridge.staging import alert
+from totara_bridge.staging.alert import Alert
+
+log = logging.getLogger(__name__)
+
+#: What is said of a late run in a state that is its last.
+_ENDED: dict[str, str] = {"success": "", "failed": "It failed."}
+
+
+def resolve_what_is_over(engine: Engine, config: BridgeConfig, ti: Any, now: datetime) -> int:
+    """Resolve the alerts of late runs that have ended, and of tasks and codes that bridge.toml has no more.
+
+    :param ti: the running task, which may ask Airflow about other runs.
+    :returns: how many were resolved.
+    """
+    with engine.begin() as transaction:
+        found = alert.open_alerts(transaction)
+    resolved = 0
+    for each in found:
+        if (because := _over(each, config, ti)) is not None:
+            with engine.begin() as transaction:
+                resolved += alert.resolve(
+                    transaction, name=each.name, subject=each.subject, because=because or None, now=now
+                )
+    return resolved
+
+
+def _over(each: Alert, config: BridgeConfig, ti: Any) -> str | None:
+    """Why an alert is over, as a sentence, empty where that is plain; none: it is not over, or not for us to say."""
+    gone = "It is no more in bridge.toml."
+    if each.name is AlertName.RUN_LATE and each.run_id:
+        return _ended(ti, each.subject, each.run_id)
+    if each.name is AlertName.RUN_FAILED and each.subject.startswith(("extract_completions.", "push_completions.")):
+        return None if each.subject in _tasks(config) else gone
+    if each.name is AlertName.CREDENTIALS_FAILING:
+        codes = {site.code for site in config.sites} | {destination.code for destination in config.destinations}
+        return None if each.subject in codes else gone
+    return None
+
+
+def _tasks(config: BridgeConfig) -> set[str]:
+    extracts = {f"extract_completions.{extract_task(site)}" for site in config.sites}
+    return extracts | {f"push_completions.{name}" for each in config.destinations for name in push_tasks(each)}
+
+
+def _ended(ti: Any, dag_id: str, run_id: str) -> str | None:
+    try:
+        return _ENDED.get(ti.get_dagrun_state(dag_id, run_id))
+    except (AirflowRuntimeError, ServerResponseError) as error:
+        if _status(error) == 404:
+            return "The run was deleted."
+        log.warning("Airflow does not say whether the run %s of %s has ended: %s", run_id, dag_id, error)
+        return None
+
+
+def _status(error: AirflowRuntimeError | ServerResponseError) -> int | None:
+    """The HTTP status of Airflow's answer, as a task's process gets it, or this one where it asks by itself."""
+    if isinstance(error, ServerResponseError):
+        return error.response.status_code
+    return (error.error.detail or {}).get("status_code")

@@ -1,0 +1,256 @@
+"""Alerts: raised once, updated while their promise is broken, resolved when it is kept again; and who was told.
+
+A promise of one subject has one open alert at most, whoever raises it and however many at once: the table's own key
+says so. Notices are an outbox: what a channel was told is written down after it was told, so that a process that is
+killed in between tells it again, and never forgets it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row, text
+
+from totara_bridge.alert_name import AlertName
+from totara_bridge.staging.engine import Transaction
+
+Event = Literal["raised", "resolved"]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A promise that is broken now."""
+
+    name: AlertName
+    subject: str  #: whose: the code of a site or destination, a DAG, or a task of one
+    words: str
+    run_id: str | None = None  #: the DAG run that it is about
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A row of the ``alert`` table."""
+
+    id: int
+    name: AlertName
+    subject: str
+    words: str  #: what is wrong, as last seen; once resolved, also why where that is not plain
+    run_id: str | None
+    raised_at: datetime
+    seen_at: datetime  #: when it was last seen to be broken
+    resolved_at: datetime | None  #: none: it is open
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a channel is still to be told."""
+
+    alert: Alert
+    event: Event
+    channel: str
+    attempts: int  #: that failed so far
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of alerts."""
+
+    raised: Sequence[Alert]
+    still_open: Sequence[Alert]
+    resolved: Sequence[Alert]
+
+
+def reserve(transaction: Transaction) -> None:
+    """Wait until no other transaction settles: what is read from now on is as new as what will be written.
+
+    Otherwise an older look, that comes late, could raise again what a newer one has just resolved.
+    """
+    transaction.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.alert', 0))"))
+
+
+def raise_alert(
+    transaction: Transaction, *, name: AlertName, subject: str, words: str, run_id: str | None = None, now: datetime
+) -> bool:
+    """Raise an alert, or update the one that is open; whether it is new."""
+    found = transaction.execute(_RAISE, _values([Broken(name, subject, words, run_id)], now)).one()
+    return bool(found.is_new)
+
+
+def resolve(
+    transaction: Transaction, *, name: AlertName, subject: str, because: str | None = None, now: datetime
+) -> bool:
+    """Resolve the open alert; whether there was one.
+
+    :param because: a sentence that is added to its words, where the promise is not simply kept again.
+    """
+    values = {"name": name, "subject": subject, "because": because, "now": now}
+    return transaction.execute(_RESOLVE, values).rowcount > 0
+
+
+def settle(
+    transaction: Transaction,
+    broken: Iterable[Broken],
+    *,
+    names: Collection[AlertName],
+    subjects: Collection[str] | None = None,
+    because: Mapping[str, str] | None = None,
+    now: datetime,
+) -> Settled:
+    """Raise or update an alert for each of these, and resolve the other open ones of these names.
+
+    :param subjects: only theirs are resolved; none: everybody's.
+    :param because: by subject, a sentence that is added to the words of what is resolved.
+    """
+    reserve(transaction)
+    raised = transaction.execute(_RAISE, _values(broken, now)).all()
+    values = {
+        "names": list(names),
+        "subjects": None if subjects is None else list(subjects),
+        "raised": [row.id for row in raised],
+        "explained": list(because or {}),
+        "sentences": list((because or {}).values()),
+        "now": now,
+    }
+    resolved = transaction.execute(_RESOLVE_OTHERS, values).all()
+    return Settled(
+        raised=[_alert(row) for row in raised if row.is_new],
+        still_open=[_alert(row) for row in raised if not row.is_new],
+        resolved=[_alert(row) for row in resolved],
+    )
+
+
+def open_alerts(transaction: Transaction) -> Sequence[Alert]:
+    """Those that are open, the oldest first."""
+    return [_alert(row) for row in transaction.execute(_OPEN)]
+
+
+def last_resolved(transaction: Transaction, *, limit: int) -> Sequence[Alert]:
+    """Those that were resolved last, the newest first."""
+    return [_alert(row) for row in transaction.execute(_LAST_RESOLVED, {"limit": limit})]
+
+
+def reserve_notices(transaction: Transaction) -> None:
+    """Wait until no other transaction tells channels: what is pending from now on nobody else is about to tell."""
+    transaction.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.alert_notice', 0))"))
+
+
+def pending(transaction: Transaction, channels: Collection[str]) -> Sequence[Notice]:
+    """What these channels are still to be told, the oldest alert first.
+
+    That an alert was raised, while it is open; that it was resolved, if the channel was told that it was raised: what
+    was over before a channel heard of it is never told there.
+    """
+    found = transaction.execute(_PENDING, {"channels": list(channels)})
+    return [Notice(_alert(row), row.event, row.channel, row.attempts) for row in found]
+
+
+def told(transaction: Transaction, notice: Notice, *, error: str | None, now: datetime) -> None:
+    """Write down that the channel was told, or why it could not be.
+
+    :param error: none: it was told.
+    """
+    values = {"alert": notice.alert.id, "event": notice.event, "channel": notice.channel, "error": error, "now": now}
+    transaction.execute(_TOLD, values)
+
+
+def _values(broken: Iterable[Broken], now: datetime) -> dict[str, Any]:
+    each_once = {(each.name, each.subject): each for each in broken}
+    rows = [each_once[key] for key in sorted(each_once)]  # in one order for all, or two could wait for each other
+    return {
+        "names": [each.name.value for each in rows],
+        "subjects": [each.subject for each in rows],
+        "words": [each.words for each in rows],
+        "runs": [each.run_id for each in rows],
+        "now": now,
+    }
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(
+        id=row.id,
+        name=AlertName(row.name),
+        subject=row.subject,
+        words=row.words,
+        run_id=row.run_id,
+        raised_at=row.raised_at,
+        seen_at=row.seen_at,
+        resolved_at=row.resolved_at,
+    )
+
+
+_COLUMNS = "a.id, a.name, a.subject, a.words, a.run_id, a.raised_at, a.seen_at, a.resolved_at"
+
+# a row that was inserted has no xmax
+_RAISE = text(
+    f"""
+    INSERT INTO bridge.alert AS a (name, subject, words, run_id, raised_at, seen_at)
+    SELECT name, subject, words, run_id, :now, :now
+    FROM unnest(cast(:names AS text[]), cast(:subjects AS text[]), cast(:words AS text[]), cast(:runs AS text[]))
+         WITH ORDINALITY AS broken (name, subject, words, run_id, place) ORDER BY place
+    ON CONFLICT (name, subject) WHERE resolved_at IS NULL DO UPDATE
+    SET words = excluded.words, run_id = coalesce(excluded.run_id, a.run_id),
+        seen_at = greatest(a.seen_at, excluded.seen_at)
+    RETURNING {_COLUMNS}, a.xmax = 0 AS is_new
+    """
+)
+
+# by another machine's clock it may have been raised a moment later than this one's now
+_RESOLVED = "resolved_at = greatest(a.raised_at, cast(:now AS timestamptz))"
+
+_RESOLVE = text(
+    f"""
+    UPDATE bridge.alert a SET {_RESOLVED}, words = concat_ws(' ', a.words, cast(:because AS text))
+    WHERE a.name = :name AND a.subject = :subject AND a.resolved_at IS NULL
+    """
+)
+
+_RESOLVE_OTHERS = text(
+    f"""
+    WITH why (subject, sentence) AS (SELECT * FROM unnest(cast(:explained AS text[]), cast(:sentences AS text[])))
+    UPDATE bridge.alert a SET {_RESOLVED},
+        words = concat_ws(' ', a.words, (SELECT why.sentence FROM why WHERE why.subject = a.subject))
+    WHERE a.resolved_at IS NULL AND a.name = ANY(:names) AND a.id <> ALL(cast(:raised AS bigint[]))
+      AND (cast(:subjects AS text[]) IS NULL OR a.subject = ANY(cast(:subjects AS text[])))
+    RETURNING {_COLUMNS}
+    """
+)
+
+_OPEN = text(f"SELECT {_COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NULL ORDER BY a.raised_at, a.id")
+
+_LAST_RESOLVED = text(
+    f"""
+    SELECT {_COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NOT NULL
+    ORDER BY a.resolved_at DESC, a.id DESC LIMIT :limit
+    """
+)
+
+_PENDING = text(
+    f"""
+    WITH channel (channel) AS (SELECT DISTINCT * FROM unnest(cast(:channels AS text[]))),
+    wanted AS (
+        SELECT a.id, 'raised' AS event, channel FROM bridge.alert a, channel WHERE a.resolved_at IS NULL
+        UNION ALL
+        SELECT n.alert_id, 'resolved', channel FROM bridge.alert_notice n JOIN channel USING (channel)
+        WHERE n.event = 'raised' AND n.sent_at IS NOT NULL
+    )
+    SELECT {_COLUMNS}, w.event, w.channel, coalesce(n.attempts, 0) AS attempts
+    FROM wanted w
+    JOIN bridge.alert a ON a.id = w.id AND (a.resolved_at IS NOT NULL) = (w.event = 'resolved')
+    LEFT JOIN bridge.alert_notice n ON n.alert_id = w.id AND n.event = w.event AND n.channel = w.channel
+    WHERE n.sent_at IS NULL
+    ORDER BY a.raised_at, a.id, w.channel
+    """
+)
+
+# told twice, by two senders at once, it was told first by the first; attempts stop at what their column holds
+_TOLD = text(
+    """
+    INSERT INTO bridge.alert_notice AS n (alert_id, event, channel, attempts, sent_at, error)
+    VALUES (:alert, :event, :channel, 1, CASE WHEN cast(:error AS text) IS NULL THEN cast(:now AS timestamptz) END,
+            :error)
+    ON CONFLICT (alert_id, event, channel) DO UPDATE
+    SET attempts = least(n.attempts, 32766) + 1, sent_at = coalesce(n.sent_at, excluded.sent_at),
+        error = CASE WHEN n.sent_at IS NULL THEN excluded.error END
+    """
+)

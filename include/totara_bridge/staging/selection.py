@@ -1,0 +1,140 @@
+"""Items by what they have in common: how many there are, and which.
+
+Each state is read by the partial index that holds it, so that the cost grows with what is selected, not with what was
+ever sent.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from totara_bridge.route import EVERYTHING, Route
+from totara_bridge.staging import route
+from totara_bridge.staging.by_hand import CANCEL_FITS, REQUEUE_FITS
+from totara_bridge.staging.deliverable import ROUTED
+from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.hold import ANOTHER_LOOK
+from totara_bridge.staging.states import State
+
+
+class Action(StrEnum):
+    """What is to be done with the items."""
+
+    REQUEUE = "requeue"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an item has to be: all that is given. Without states and without ids nothing is selected."""
+
+    states: Sequence[State] = ()
+    ids: Sequence[int] = ()
+    destinations: Sequence[str] = ()
+    route: Route = EVERYTHING  #: what its completion has to be
+    error_class: str | None = None
+    fingerprint: str | None = None  #: as `FINGERPRINT` makes it
+    queued_since: datetime | None = None
+    queued_until: datetime | None = None
+
+
+#: SQL: what the last errors of items have in common, whatever numbers are in their words; NULL where there is none.
+FINGERPRINT = """
+    CASE WHEN q.error_class IS NOT NULL THEN
+        left(md5(concat_ws('|', q.error_class, coalesce(q.error_code, ''),
+                           regexp_replace(coalesce(q.error_words, ''), '[0-9]+', '#', 'g'))), 8)
+    END
+"""
+
+
+def groups(transaction: Transaction, selection: Selection, action: Action) -> Sequence[Row[Any]]:
+    """The selected items by state, destination and fingerprint, the largest group first.
+
+    The rows have these three; error_class, error_code and error_words of one of the items; how many items there are,
+    and how many of these the action would refuse.
+    """
+    columns = f"""
+        q.state, q.destination, {FINGERPRINT} AS fingerprint, q.error_class, q.error_code, q.error_words,
+        ({_FITS[action]}) AS fits
+    """
+    statement = text(
+        f"""
+        SELECT state, destination, fingerprint, min(error_class) AS error_class, min(error_code) AS error_code,
+               min(error_words) AS error_words, count(*) AS items, count(*) FILTER (WHERE NOT fits) AS refused
+        FROM ({selected(columns, selection, also=_NOT_YET[action])}) AS selected
+        GROUP BY state, destination, fingerprint ORDER BY items DESC, state, destination, fingerprint
+        """
+    )
+    return transaction.execute(statement, values(selection)).all()
+
+
+def slice_of(
+    transaction: Transaction, selection: Selection, action: Action, *, after: int, slice_size: int
+) -> Sequence[int]:
+    """The ids of the next selected items, in their order; those that the action will refuse are among them."""
+    statement = text(
+        f"""
+        SELECT id FROM ({selected("q.id", selection, also=f"{_NOT_YET[action]} AND q.id > :after")}) AS selected
+        ORDER BY id LIMIT :slice_size
+        """
+    )
+    given = values(selection) | {"after": after, "slice_size": slice_size}
+    return transaction.execute(statement, given).scalars().all()
+
+
+def selected(columns: str, selection: Selection, *, also: str = "") -> str:
+    """SQL: these columns of the items ``q`` that are selected; expects `values`.
+
+    :param also: a further condition, beginning with AND.
+    """
+    conditions = "".join(f" AND {sql}" for sql in _criteria(selection)) + route.condition(selection.route) + also
+    return " UNION ALL ".join(
+        f"SELECT {columns} FROM {ROUTED} JOIN bridge.export_queue q ON q.instance_id = i.id WHERE {arm}{conditions}"
+        for arm in _arms(selection)
+    )
+
+
+def values(selection: Selection) -> dict[str, object]:
+    """What `selected` expects as parameters."""
+    lists = {"ids": [*selection.ids], "destinations": [*selection.destinations]}  # what PostgreSQL takes for an array
+    given = vars(selection) | lists
+    return {name: given[name] for name in ("ids", *_CRITERIA) if given[name]} | route.values(selection.route)
+
+
+_FITS = {Action.REQUEUE: REQUEUE_FITS, Action.CANCEL: CANCEL_FITS}
+
+#: What was requeued and waits for its payload to be made anew is not requeued once more.
+_NOT_YET = {Action.REQUEUE: f" AND q.held_for IS DISTINCT FROM '{ANOTHER_LOOK}'", Action.CANCEL: ""}
+
+_CRITERIA = {
+    "destinations": "q.destination = ANY(:destinations)",
+    "error_class": "q.error_class = :error_class",
+    "fingerprint": f"{FINGERPRINT} = :fingerprint",
+    "queued_since": "q.queued_at >= :queued_since",
+    "queued_until": "q.queued_at <= :queued_until",
+}
+
+
+def _criteria(selection: Selection) -> Iterator[str]:
+    return (sql for name, sql in _CRITERIA.items() if getattr(selection, name))
+
+
+def _arms(selection: Selection) -> Iterator[str]:
+    """SQL: conditions that exclude each other and that a partial index, or the key, fits each."""
+    if selection.ids:
+        states = ", ".join(f"'{state}'" for state in selection.states)
+        yield "q.id = ANY(:ids)" + (f" AND q.state IN ({states})" if states else "")
+        return
+    for state in sorted(set(selection.states)):
+        if state in (State.QUEUED, State.FAILED):
+            # what was shown in shadow mode is in an index of its own
+            yield f"q.state = '{state}' AND q.shadowed_at IS NULL"
+            yield f"q.state = '{state}' AND q.shadowed_at IS NOT NULL"
+        else:
+            yield f"q.state = '{state}'"
+    if not selection.states:
+        yield "false"

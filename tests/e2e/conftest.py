@@ -1,0 +1,49 @@
+"""One running Airflow for every test of a DAG."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import RunningAirflow, running
+from tests.receivers import Mailbox, Webhook
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what needs the running Airflow last of all tests: it is not to slow down any other."""
+    items.sort(key=lambda item: "airflow_up" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    """An SMTP server, the Connection ``alert_mail`` of the running Airflow."""
+    with Mailbox() as taking:
+        yield taking
+
+
+@pytest.fixture(scope="session")
+def webhook() -> Iterator[Webhook]:
+    """An HTTP endpoint, the Connection ``alert_hook`` of the running Airflow."""
+    with Webhook() as taking:
+        yield taking
+
+
+@pytest.fixture(scope="session")
+def airflow_up(mailbox: Mailbox, webhook: Webhook) -> Iterator[RunningAirflow]:
+    """A running Airflow over a staging database of 100 000 items, stopped when the tests end.
+
+    A run of ``extract_completions`` is late after five seconds.
+    """
+    root = Path(tempfile.mkdtemp(prefix="tbr", dir="/tmp"))
+    environment = {
+        "TOTARA_BRIDGE_EXTRACT__DEADLINE": "PT5S",
+        "AIRFLOW_CONN_ALERT_MAIL": mailbox.connection(),
+        "AIRFLOW_CONN_ALERT_HOOK": webhook.connection(),
+    }
+    try:
+        with running(root, environment) as up:
+            yield up
+    finally:
+        shutil.rmtree(root, ignore_errors=True)

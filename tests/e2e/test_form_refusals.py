@@ -1,0 +1,169 @@
+"""What a run cannot be asked: out of bounds is refused at once, what does not fit together fails at the first try."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.e2e.running import RunningAirflow
+
+#: Out of one field's bounds: DAG, what is asked, how the sentence begins.
+_OUT_OF_BOUNDS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("extract_completions", {"sites": ["nowhere"]}, "Invalid input for param sites"),
+    ("extract_completions", {"sites": "sbx"}, "Invalid input for param sites"),
+    ("extract_completions", {"full_compare": "yes"}, "Invalid input for param full_compare"),
+    ("extract_completions", {"confirm_deletions": None}, "Invalid input for param confirm_deletions"),
+    ("load_mappings", {"destination": "oracle"}, "Invalid input for param csv: No value passed"),
+    ("load_mappings", {"destination": "nowhere", "csv": "site,id,number"}, "Invalid input for param destination"),
+    ("load_mappings", {"destination": "oracle", "csv": "x", "kind": "audience"}, "Invalid input for param kind"),
+    ("backfill_completions", {}, "Invalid input for param from_date: No value passed"),
+    ("backfill_completions", {"from_date": "31/12/2026"}, "Invalid input for param from_date"),
+    ("backfill_completions", {"from_date": None}, "Invalid input for param from_date"),
+    ("backfill_completions", {"from_date": "2026-01-01", "to_date": "now"}, "Invalid input for param to_date"),
+    ("backfill_completions", {"from_date": "2026-01-01", "sites": ["nowhere"]}, "Invalid input for param sites"),
+    ("backfill_completions", {"from_date": "2026-01-01", "destinations": ["nowhere"]}, "Invalid input for param dest"),
+    ("backfill_completions", {"from_date": "2026-01-01", "statuses": ["in_progress"]}, "Invalid input for param stat"),
+    ("backfill_completions", {"from_date": "2026-01-01", "courses": ["x"] * 1001}, "Invalid input for param courses"),
+    ("backfill_completions", {"from_date": "2026-01-01", "learners": ["x"] * 1001}, "Invalid input for param learners"),
+    ("backfill_completions", {"from_date": "2026-01-01", "resend": 1}, "Invalid input for param resend"),
+    ("backfill_completions", {"from_date": "2026-01-01", "dry_run": "no"}, "Invalid input for param dry_run"),
+    ("requeue_completions", {"action": "delete"}, "Invalid input for param action"),
+    ("requeue_completions", {"states": ["sent"]}, "Invalid input for param states"),
+    ("requeue_completions", {"destinations": ["nowhere"]}, "Invalid input for param destinations"),
+    ("requeue_completions", {"sites": ["nowhere"]}, "Invalid input for param sites"),
+    ("requeue_completions", {"courses": ["x"] * 1001}, "Invalid input for param courses"),
+    ("requeue_completions", {"learners": ["x"] * 1001}, "Invalid input for param learners"),
+    ("requeue_completions", {"error_class": ""}, "Invalid input for param error_class"),
+    ("requeue_completions", {"error_class": "x" * 501}, "Invalid input for param error_class"),
+    ("requeue_completions", {"fingerprint": "0123456"}, "Invalid input for param fingerprint"),
+    ("requeue_completions", {"fingerprint": "0123456G"}, "Invalid input for param fingerprint"),
+    ("requeue_completions", {"min_age_hours": -1}, "Invalid input for param min_age_hours"),
+    ("requeue_completions", {"min_age_hours": 87_601}, "Invalid input for param min_age_hours"),
+    ("requeue_completions", {"max_age_hours": -1}, "Invalid input for param max_age_hours"),
+    ("requeue_completions", {"max_age_hours": 87_601}, "Invalid input for param max_age_hours"),
+    ("requeue_completions", {"item_ids": [0]}, "Invalid input for param item_ids"),
+    ("requeue_completions", {"item_ids": [2**63]}, "Invalid input for param item_ids"),
+    ("requeue_completions", {"item_ids": [1.5]}, "Invalid input for param item_ids"),
+    ("requeue_completions", {"item_ids": ["seven"]}, "Invalid input for param item_ids"),
+    ("requeue_completions", {"item_ids": list(range(1, 10_002))}, "Invalid input for param item_ids"),
+    ("requeue_completions", {"reason": ""}, "Invalid input for param reason"),
+    ("requeue_completions", {"reason": "x" * 501}, "Invalid input for param reason"),
+    ("requeue_completions", {"dry_run": None}, "Invalid input for param dry_run"),
+    ("purge_completions", {"sent_days": 0}, "Invalid input for param sent_days"),
+    ("purge_completions", {"sent_days": 3651}, "Invalid input for param sent_days"),
+    ("purge_completions", {"sent_days": 1.5}, "Invalid input for param sent_days"),
+    ("purge_completions", {"log_days": 0}, "Invalid input for param log_days"),
+    ("purge_completions", {"log_days": 3651}, "Invalid input for param log_days"),
+    ("purge_completions", {"dry_run": 0}, "Invalid input for param dry_run"),
+    ("erase_learner", {"site": "big"}, "Invalid input for param learner: No value passed"),
+    ("erase_learner", {"learner": 7}, "Invalid input for param site: No value passed"),
+    ("erase_learner", {"site": "nowhere", "learner": 7}, "Invalid input for param site"),
+    ("erase_learner", {"site": "big", "learner": 0}, "Invalid input for param learner"),
+    ("erase_learner", {"site": "big", "learner": 2**53}, "Invalid input for param learner"),
+    ("erase_learner", {"site": "big", "learner": "learner0007"}, "Invalid input for param learner"),
+    ("erase_learner", {"site": "big", "learner": 7, "dry_run": None}, "Invalid input for param dry_run"),
+)
+
+#: What each DAG needs besides, to be told of a key that it does not know.
+_NEEDED: Mapping[str, dict[str, Any]] = {
+    "extract_completions": {},
+    "load_mappings": {"destination": "oracle", "csv": "site,id,number\nbig,7,7"},
+    "backfill_completions": {"from_date": "2026-01-01"},
+    "requeue_completions": {"states": ["dead"]},
+    "purge_completions": {"dry_run": True},
+    "erase_learner": {"site": "big", "learner": 7},
+    "watch_delivery": {},
+}
+
+#: What Airflow lets through: by a name, the DAG, what is asked, and how the sentence begins.
+_MISFITS: Mapping[str, tuple[str, dict[str, Any], str]] = {
+    **{
+        f"{dag} has no such key": (dag, needed | {"colour": "red"}, "This DAG has no parameter colour (it has ")
+        for dag, needed in _NEEDED.items()
+    },
+    "deletions of sites that are not named": (
+        "extract_completions",
+        {"confirm_deletions": True},
+        "Deletions are confirmed for named sites only: name them in Sites.",
+    ),
+    "from after to": (
+        "backfill_completions",
+        {"from_date": "2026-02-01", "to_date": "2026-01-31"},
+        "From (2026-02-01) lies after To (2026-01-31): exchange them.",
+    ),
+    "before all completions": (
+        "backfill_completions",
+        {"from_date": "1969-12-31"},
+        "from_date: Input should be greater than or equal to 1970-01-01.",
+    ),
+    "nothing selected": (
+        "requeue_completions",
+        {"destinations": ["oracle"]},
+        "Nothing is selected: give States or Item numbers.",
+    ),
+    "empty lines are no selection": (
+        "requeue_completions",
+        {"item_ids": ["", " "], "states": []},
+        "Nothing is selected: give States or Item numbers.",
+    ),
+    "queued is not requeued": (
+        "requeue_completions",
+        {"states": ["dead", "queued"]},
+        "What is queued cannot be requeued: take it out of States.",
+    ),
+    "cancelled is not cancelled": (
+        "requeue_completions",
+        {"action": "cancel", "states": ["cancelled"], "reason": "why"},
+        "What is cancelled cannot be cancelled again: take it out of States.",
+    ),
+    "no reason": (
+        "requeue_completions",
+        {"action": "cancel", "states": ["dead"]},
+        "To cancel, a reason is needed: give it in Reason.",
+    ),
+    "no such age": (
+        "requeue_completions",
+        {"states": ["dead"], "min_age_hours": 5, "max_age_hours": 4},
+        "No item is at least 5 and at most 4 hours old: correct one of the two.",
+    ),
+    "number as text out of bounds": (
+        "requeue_completions",
+        {"item_ids": ["0"]},
+        "item_ids.0: Input should be greater than or equal to 1.",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def begun(airflow_up: RunningAirflow) -> Mapping[str, str]:
+    """Every run that will fail, begun at once: DAGs do not wait for each other."""
+    return {name: airflow_up.begin(dag, **conf) for name, (dag, conf, _) in _MISFITS.items()}
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize(("dag", "conf", "told"), _OUT_OF_BOUNDS)
+def test_out_of_bounds_is_refused_at_once(
+    airflow_up: RunningAirflow, dag: str, conf: dict[str, Any], told: str
+) -> None:
+    answer = airflow_up.try_to_begin(dag, conf)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"].startswith(told), answer.text
+
+
+@pytest.mark.parametrize("name", _MISFITS)
+def test_what_does_not_fit_fails_at_the_first_try(
+    airflow_up: RunningAirflow, begun: Mapping[str, str], name: str
+) -> None:
+    dag, _, sentence = _MISFITS[name]
+    run = airflow_up.end_of(dag, begun[name])
+    assert run.state == "failed"
+    failed = {task: told for task, told in run.tasks.items() if told["state"] == "failed"}
+    assert {told["try_number"] for told in failed.values()} == {1}
+    said = [sentence for task in failed for sentence in airflow_up.sentences(run, task)]
+    assert len(said) == len(failed)
+    refusals = [words.removeprefix("RequestInvalid: ") for words in said if words.startswith("RequestInvalid: ")]
+    assert refusals
+    for words in refusals:
+        assert words.startswith(sentence)
+        assert words.endswith(".")
+        assert "\n" not in words
