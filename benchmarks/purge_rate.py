@@ -15,7 +15,7 @@ OLD = 1_000_000
 _WORK = 100_000  #: items that the senders send
 _TASKS = 4
 _DELAY = 0.05  #: of the endpoint, seconds
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 def purge(server: Server, old: int = OLD, work: int = _WORK) -> Iterator[Line]:

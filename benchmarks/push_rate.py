@@ -133,5 +133,7 @@ def endpoint(delay: float) -> Iterator[str]:
     """The address of an endpoint that answers after so many seconds."""
     command = [sys.executable, "-m", "benchmarks.endpoint", str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield f"http://127.0.0.1:{int(line(process))}"
-        process.terminate()
+        try:
+            yield f"http://127.0.0.1:{int(line(process))}"
+        finally:
+            process.terminate()

@@ -6,14 +6,13 @@ In slices that each stand for themselves: killed and run again, it goes on; run 
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, Row
 
 from totara_bridge.staging import audit, by_hand, completion, selection
-from totara_bridge.staging.by_hand import Done
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.selection import Action, Selection
 
@@ -21,6 +20,9 @@ log = logging.getLogger(__name__)
 
 #: Items in one transaction: no extract merges meanwhile.
 SLICE = 2_000
+
+#: As many slices are looked up at once: each look sorts all that is left.
+_SLICES = 50
 
 #: Kinds of errors that are named one by one.
 _NAMED_ERRORS = 10
@@ -32,7 +34,7 @@ class CarriedOut:
 
     found: Sequence[Row[Any]]  #: as `selection.groups` gives it
     done: int  #: none in a dry run
-    refused: int  #: the action does not fit them; named by their ids, they are not there or not as asked for
+    refused: int  #: the action does not fit them (any more); named by ids, they are not there or not as asked for
 
     @property
     def selected(self) -> int:
@@ -76,16 +78,30 @@ def carry_out(
     _say(action, found, not_there)
     if dry_run or selected == refused:
         return CarriedOut(found, done=0, refused=refused + not_there)
-    done = Done(0, not_there)
-    after: int | None = 0
-    while after is not None:
-        with bulk_transaction(engine) as transaction:
-            completion.begin_merge(transaction)  # no extract changes an item between its reading and its moving
-            ids = selection.slice_of(transaction, asked, action, after=after, slice_size=slice_size)
-            moved = _VERBS[action](transaction, ids, by=by, words=words, now=now)
-        done = Done(done.done + moved.done, done.refused + moved.refused)
-        after = ids[-1] if ids else None
-    return CarriedOut(found, done=done.done, refused=done.refused)
+    done = after = 0
+    while ids := _read(engine, action, asked, after=after, limit=_SLICES * slice_size):
+        for start in range(0, len(ids), slice_size):
+            part = ids[start : start + slice_size]
+            done += _carry_out_slice(engine, action, replace(asked, ids=part), by=by, words=words, now=now)
+        after = ids[-1]
+    refused = max(0, selected + not_there - done)
+    log.info("%s: %d done, %d refused", action, done, refused)
+    return CarriedOut(found, done=done, refused=refused)
+
+
+def _read(engine: Engine, action: Action, asked: Selection, *, after: int, limit: int) -> Sequence[int]:
+    with bulk_transaction(engine) as transaction:
+        return selection.ids(transaction, asked, action, after=after, limit=limit)
+
+
+def _carry_out_slice(
+    engine: Engine, action: Action, asked: Selection, *, by: str, words: str | None, now: datetime
+) -> int:
+    """Move those of these items that are still as asked for; how many."""
+    with bulk_transaction(engine) as transaction:
+        completion.begin_merge(transaction)  # nobody else requeues an item between its reading and its moving
+        ids = selection.ids(transaction, asked, action, after=0, limit=len(asked.ids))
+        return _VERBS[action](transaction, ids, by=by, words=words, now=now).done
 
 
 _VERBS = {Action.REQUEUE: by_hand.requeue, Action.CANCEL: by_hand.cancel}

@@ -82,7 +82,7 @@ class _Facts:
 
 
 def watch(engine: Engine, config: BridgeConfig, now: datetime) -> Watched:
-    """Raise, update and resolve the alerts of `WATCHED`.
+    """Raise, update and resolve the alerts of `WATCHED`; what is switched off has no credentials failing either.
 
     :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
     """
@@ -92,15 +92,20 @@ def watch(engine: Engine, config: BridgeConfig, now: datetime) -> Watched:
         settled = alert.settle(
             transaction, _broken(facts), names=WATCHED, because=dict(_no_more_promised(facts)), now=now
         )
+        off = dict(_switched_off(facts))  # no task of theirs gets as far as to say that it was let in
+        unused = alert.settle(
+            transaction, (), names=(AlertName.CREDENTIALS_FAILING,), subjects=off, because=off, now=now
+        )
         still = len(alert.open_alerts(transaction))
     for each in settled.raised:
         log.warning("raised %s of %s: %s", each.name, each.subject, each.words)
-    for each in settled.resolved:
+    resolved = [*settled.resolved, *unused.resolved]
+    for each in resolved:
         log.info("resolved %s of %s", each.name, each.subject)
     return Watched(
         raised=settled.raised,
         still_open=settled.still_open,
-        resolved=settled.resolved,
+        resolved=resolved,
         destinations=facts.destinations,
         silent_for={
             site.code: now - facts.extracted[site.code] for site in config.sites if site.code in facts.extracted
@@ -195,6 +200,10 @@ def _no_more_promised(facts: _Facts) -> Iterator[tuple[str, str]]:
             yield code, because
     if not facts.everywhere.enabled:
         yield from ((site.code, _SWITCHED_OFF) for site in facts.config.sites)
+
+
+def _switched_off(facts: _Facts) -> Iterator[tuple[str, str]]:
+    return (each for each in _no_more_promised(facts) if each[1] == _SWITCHED_OFF)
 
 
 def _hours(length: timedelta) -> str:

@@ -15,11 +15,11 @@ _DUE = """
 
 @pytest.fixture
 def pushing(airflow_up: RunningAirflow) -> Iterator[RunningAirflow]:
-    """The running Airflow, its push not paused; of what is due, every destination has about two hundred items."""
+    """The running Airflow, its push not paused; of what is due, every destination has a few hundred items."""
     airflow_up.change(
         """
         UPDATE bridge.export_queue SET next_attempt_at = now() + interval '1 day'
-        WHERE state IN ('queued', 'failed') AND id %% 10 > 0
+        WHERE state IN ('queued', 'failed') AND id %% 11 > 0
         """
     )
     airflow_up.pause(DAG, False)
@@ -31,7 +31,7 @@ def pushing(airflow_up: RunningAirflow) -> Iterator[RunningAirflow]:
 def test_everything_that_is_due_arrives(pushing: RunningAirflow) -> None:
     for run in pushing.api("GET", f"dags/{DAG}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]:
         pushing.end_of(DAG, run["dag_run_id"])  # which Airflow began for what was queued while it was paused
-    pushing.change("UPDATE bridge.export_queue SET next_attempt_at = now() WHERE state = 'queued' AND id %% 20 = 1")
+    pushing.change("UPDATE bridge.export_queue SET next_attempt_at = now() WHERE state = 'queued' AND id %% 22 = 1")
     due, before = pushing.rows(_DUE), set(pushing.oracle.stored_keys())
     run = pushing.run(DAG)
     for code in ("oracle", "archive"):

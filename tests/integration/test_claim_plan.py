@@ -1,4 +1,4 @@
-"""The statements that run for every batch read the partial indexes, however large the queue has grown."""
+"""What runs for every batch, and at every watch, reads the partial indexes, however large the queue has grown."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine, event, text
 
 from tests.items import DESTINATION, LEASE, NOW, Items, a_failure, items_in
-from totara_bridge.staging import delivery, lease
+from totara_bridge.staging import delivery, lease, promise
 
 #: The items of a batch.
 SOME = range(20, 2_020, 20)
@@ -85,6 +85,10 @@ def forget_shown(transaction: Connection) -> None:
     lease.forget_shown(transaction, destination=DESTINATION)
 
 
+def waiting(transaction: Connection) -> None:
+    promise.waiting(transaction, DESTINATION, late_before=NOW)
+
+
 Verb = Callable[[Connection], object]
 INDEXES: Sequence[tuple[Verb, str]] = [
     (claim, "export_queue_due_ix"),
@@ -95,6 +99,7 @@ INDEXES: Sequence[tuple[Verb, str]] = [
     (note, "export_queue_pk"),
     (show, "export_queue_due_ix"),
     (forget_shown, "export_queue_shadowed_ix"),
+    *((waiting, f"export_queue_{name}_ix") for name in ("due", "shadowed", "lease", "held", "stopped")),
 ]
 
 

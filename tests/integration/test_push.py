@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.bridge import DESTINATION, SETTINGS, Bridge
-from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.push.flow import FAILURES_TO_ISOLATE, wait_before_retry
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
@@ -241,8 +241,10 @@ def test_a_destination_problem_returns_the_items_untouched(
     ten: Bridge, oracle: SandboxOracle, status: int, words: str
 ) -> None:
     oracle.faults(fault(ALWAYS, status=status))
-    with pytest.raises(OracleRefused, match=f"{DESTINATION} cannot be used.*{status}.*{words}"):
+    with pytest.raises(OracleRefused, match=f"{DESTINATION} cannot be used.*{status}.*{words}") as refused:
         ten.push(oracle)
+    # who is let in but may not use the endpoint has good credentials
+    assert isinstance(refused.value, CredentialsRefused) == (status == 401)
     rows = ten.rows("SELECT DISTINCT state, lane, attempts, failures, claim_token FROM bridge.export_queue")
     assert [tuple(row.values()) for row in rows] == [("queued", "fresh", 0, 0, None)]
     oracle.faults()

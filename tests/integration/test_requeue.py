@@ -22,7 +22,7 @@ from totara_bridge.requeue import CarriedOut, carry_out
 from totara_bridge.route import Route
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
-from totara_bridge.staging import completion
+from totara_bridge.staging import by_hand, completion
 from totara_bridge.staging.selection import Action, Selection
 from totara_bridge.staging.states import State
 
@@ -244,9 +244,9 @@ def test_what_fits_is_done_in_slices_and_the_rest_is_refused_as_a_dry_run_said(f
     states = ", ".join(f"'{state}'" for state in STATES[action])
     expected = set(meant(full, action, f"q.state IN ({states})"))
     asked = Selection(states=STATES[action])
-    dry, done = run(full, action, asked, dry_run=True), run(full, action, asked)
+    dry, done = run(full, action, asked, dry_run=True), run(full, action, asked, slice_size=4)
     assert (dry.selected, dry.refused) == (done.selected, done.refused) == (len(expected), done.refused)
-    assert done.done == len(expected) - done.refused > 240, "more than four slices"
+    assert done.done == len(expected) - done.refused > 200, "what is looked up at once"
     after = {row["id"]: row for row in full.sql("SELECT * FROM bridge.export_queue")}
     changed = {each for each, row in after.items() if row != before[each]}
     assert (changed <= expected, len(changed)) == (True, done.done)
@@ -382,6 +382,26 @@ def test_killed_half_way_and_run_again_it_ends_as_if_it_had_not_been(
         200,
         120,
     ]
+
+
+@pytest.mark.parametrize("action", Action)
+def test_what_another_person_did_meanwhile_is_not_done_again(
+    staging: Engine, wait_until: Callable[[Callable[[], bool]], None], action: Action
+) -> None:
+    items = Items(staging)
+    ids = items.queued(10)
+    items.reject(items.claim())
+    items.sql("UPDATE bridge.export_queue SET first_posted_at = NULL")
+    asked, done = Selection(states=(State.DEAD,)), list[CarriedOut]()
+    with staging.begin() as another:
+        assert by_hand.requeue(another, ids[:4], by="bob", words=None, now=NOW).done == 4
+        thread = threading.Thread(target=lambda: done.append(run(items, action, asked)))
+        thread.start()
+        wait_until(lambda: bool(done or items.sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")))
+    thread.join()
+    assert (done[0].selected, done[0].done, done[0].refused) == (10, 6, 4)
+    by = items.sql("SELECT actor FROM bridge.item_event WHERE verb <> 'reject' ORDER BY item_id")
+    assert [row["actor"] for row in by] == ["bob"] * 4 + ["ann"] * 6
 
 
 def test_senders_that_work_meanwhile_lose_nothing_and_wait_for_nobody_in_a_circle(

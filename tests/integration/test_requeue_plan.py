@@ -80,8 +80,8 @@ SELECTIONS = [
 ]
 
 
-def slices(asked: Selection) -> Read:
-    return lambda transaction: selection.slice_of(transaction, asked, Action.REQUEUE, after=0, slice_size=2_000)
+def ids(asked: Selection) -> Read:
+    return lambda transaction: selection.ids(transaction, asked, Action.REQUEUE, after=0, limit=2_000)
 
 
 def groups(asked: Selection) -> Read:
@@ -100,7 +100,7 @@ def assert_never_reads_all(found: Plan) -> None:
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-@pytest.mark.parametrize("read", [slices, groups])
+@pytest.mark.parametrize("read", [ids, groups])
 @pytest.mark.parametrize("asked", SELECTIONS)
 def test_what_was_sent_is_not_read(
     connection: Connection, asked: Selection, read: Callable[[Selection], Read], mode: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.bridge import SETTINGS, Bridge, access_to
-from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.oracle.token import TokenHolder, shortfall
 from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
 
@@ -240,7 +240,7 @@ def test_the_scope_asked_for_is_no_news(oracle: SandboxOracle, caplog: pytest.Lo
 @pytest.mark.parametrize("where", ["basic", "body"])
 def test_a_wrong_secret_is_refused(oracle: SandboxOracle, where: str) -> None:
     holder = TokenHolder(access_to(oracle, client_secret="very-wrong", client_authentication=where))
-    with pytest.raises(OracleRefused) as refused:
+    with pytest.raises(CredentialsRefused) as refused:
         holder.current()
     for part in (oracle.token_url, "401", "invalid_client", "Client authentication failed", "client secret"):
         assert part in str(refused.value)
@@ -248,13 +248,14 @@ def test_a_wrong_secret_is_refused(oracle: SandboxOracle, where: str) -> None:
 
 
 def test_a_wrong_scope_is_refused(oracle: SandboxOracle) -> None:
-    with pytest.raises(OracleRefused, match=r"400 \(invalid_scope: .*write the scope 'wrong'"):
+    with pytest.raises(CredentialsRefused, match=r"400 \(invalid_scope: .*write the scope 'wrong'"):
         TokenHolder(access_to(oracle, scope="wrong")).current()
 
 
 def test_a_wrong_address_is_refused(oracle: SandboxOracle) -> None:
-    with pytest.raises(OracleRefused, match=r"404 .*check the token URL"):
+    with pytest.raises(OracleRefused, match=r"404 .*check the token URL") as refused:
         TokenHolder(access_to(oracle, token_url=f"{oracle.url}/oauth2/v2/token")).current()
+    assert not isinstance(refused.value, CredentialsRefused)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -339,3 +340,11 @@ def test_nothing_secret_is_said(oracle: SandboxOracle, caplog: pytest.LogCapture
         assert access.client_secret not in text
     assert refused.value.__cause__ is None
     assert "[secret]" in str(refused.value)
+
+
+def test_threads_that_waited_for_a_refusal_get_the_same_kind(oracle: SandboxOracle) -> None:
+    holder = TokenHolder(access_to(oracle, client_secret="very-wrong"))
+    oracle.faults({"match": TOKEN, "action": {"delay": 0.3}})
+    with ThreadPoolExecutor(4) as threads:
+        failures = [each.exception() for each in [threads.submit(holder.current) for _ in range(4)]]
+    assert {type(each) for each in failures} == {CredentialsRefused}

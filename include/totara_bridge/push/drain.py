@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from totara_bridge.errors import OracleUnavailable
 from totara_bridge.push.batch import Batches
 from totara_bridge.push.bodies import Bodies
+from totara_bridge.push.flow import FAILURES_TO_OPEN
 from totara_bridge.push.keeper import LeaseKeeper
 from totara_bridge.push.plan import Drained, DrainPlan, Sends
 from totara_bridge.push.run import Run
@@ -71,9 +72,12 @@ def drain(
 
 def _write_down_whether_it_works(run: Run) -> None:
     """For who watches; once per drain, as a request has no time for it."""
-    if run.drained.sent:
-        with run.engine.begin() as transaction:
-            destination.works(transaction, run.plan.destination)
+    code = run.plan.destination
+    with run.engine.begin() as transaction:
+        if run.drained.sent:
+            destination.works(transaction, code)
+        elif run.drained.failed and run.problem is None:
+            destination.went_down_unless_answered(transaction, code, requests=FAILURES_TO_OPEN, now=run.clock())
 
 
 def _begin(engine: Engine, plan: DrainPlan, now: datetime) -> Bodies:

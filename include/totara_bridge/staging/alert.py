@@ -6,7 +6,7 @@ killed in between tells it again, and never forgets it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ def reserve(transaction: Transaction) -> None:
 
     Otherwise an older look, that comes late, could raise again what a newer one has just resolved.
     """
-    transaction.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.alert', 0))"))
+    transaction.execute(_RESERVE, {"what": "totara_bridge.alert"})
 
 
 def raise_alert(
@@ -132,7 +132,7 @@ def last_resolved(transaction: Transaction, *, limit: int) -> Sequence[Alert]:
 
 def reserve_notices(transaction: Transaction) -> None:
     """Wait until no other transaction tells channels: what is pending from now on nobody else is about to tell."""
-    transaction.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.alert_notice', 0))"))
+    transaction.execute(_RESERVE, {"what": "totara_bridge.alert_notice"})
 
 
 def pending(transaction: Transaction, channels: Collection[str]) -> Sequence[Notice]:
@@ -167,17 +167,11 @@ def _values(broken: Iterable[Broken], now: datetime) -> dict[str, Any]:
 
 
 def _alert(row: Row[Any]) -> Alert:
-    return Alert(
-        id=row.id,
-        name=AlertName(row.name),
-        subject=row.subject,
-        words=row.words,
-        run_id=row.run_id,
-        raised_at=row.raised_at,
-        seen_at=row.seen_at,
-        resolved_at=row.resolved_at,
-    )
+    values = row._mapping
+    return Alert(**{each.name: values[each.name] for each in fields(Alert)} | {"name": AlertName(row.name)})
 
+
+_RESERVE = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
 
 _COLUMNS = "a.id, a.name, a.subject, a.words, a.run_id, a.raised_at, a.seen_at, a.resolved_at"
 

@@ -54,6 +54,14 @@ def went_down(transaction: Transaction, destination: str, *, now: datetime) -> N
     _put(transaction, destination, {"down_since": now, "changed_at": now}, down_since=since)
 
 
+def went_down_unless_answered(transaction: Transaction, destination: str, *, requests: int, now: datetime) -> None:
+    """It does not answer, if its last so many requests got none, whichever drains made them; since the first of them.
+
+    For a drain with too little to send to notice it alone.
+    """
+    transaction.execute(_WENT_DOWN, {"destination": destination, "requests": requests, "now": now})
+
+
 def works(transaction: Transaction, destination: str) -> None:
     """It has stored something: it is not down, or no more."""
     transaction.execute(
@@ -105,6 +113,24 @@ def raise_rate(transaction: Transaction, destination: str) -> None:
     """
     transaction.execute(_RAISE, {"destination": destination, "fastest": FASTEST})
 
+
+# what is shown in shadow mode is no request; a problem, such as a wrong certificate, the drain tells by failing
+_WENT_DOWN = text(
+    """
+    INSERT INTO bridge.destination_state AS s (destination, down_since, reason, changed_at)
+    SELECT :destination, min(at),
+           'failed repeatedly: ' || (array_agg(coalesce(error, 'HTTP ' || http_status, outcome) ORDER BY id DESC))[1],
+           :now
+    FROM (SELECT id, at, error, http_status, outcome FROM bridge.export_log
+          WHERE destination = :destination ORDER BY id DESC LIMIT :requests) AS last
+    HAVING count(*) = :requests
+       AND bool_and(outcome NOT IN ('problem', 'shadow')
+                    AND (http_status IS NULL OR http_status IN (408, 425) OR http_status >= 500))
+    ON CONFLICT (destination) DO UPDATE
+    SET down_since = coalesce(s.down_since, excluded.down_since), reason = excluded.reason,
+        changed_at = excluded.changed_at
+    """
+)
 
 #: The turn is looked for and taken in one statement: two drains get two turns.
 _RESERVE = text(

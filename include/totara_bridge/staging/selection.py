@@ -72,18 +72,15 @@ def groups(transaction: Transaction, selection: Selection, action: Action) -> Se
     return transaction.execute(statement, values(selection)).all()
 
 
-def slice_of(
-    transaction: Transaction, selection: Selection, action: Action, *, after: int, slice_size: int
-) -> Sequence[int]:
+def ids(transaction: Transaction, selection: Selection, action: Action, *, after: int, limit: int) -> Sequence[int]:
     """The ids of the next selected items, in their order; those that the action will refuse are among them."""
     statement = text(
         f"""
         SELECT id FROM ({selected("q.id", selection, also=f"{_NOT_YET[action]} AND q.id > :after")}) AS selected
-        ORDER BY id LIMIT :slice_size
+        ORDER BY id LIMIT :limit
         """
     )
-    given = values(selection) | {"after": after, "slice_size": slice_size}
-    return transaction.execute(statement, given).scalars().all()
+    return transaction.execute(statement, values(selection) | {"after": after, "limit": limit}).scalars().all()
 
 
 def selected(columns: str, selection: Selection, *, also: str = "") -> str:

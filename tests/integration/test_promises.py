@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.bridge import DESTINATION, SITE, Bridge
+from tests.bridge import DESTINATION, SETTINGS, SITE, Bridge
 from totara_bridge.alert_name import AlertName
 from totara_bridge.config import BridgeConfig, read_config
 from totara_bridge.errors import OracleUnavailable
+from totara_bridge.push.flow import FAILURES_TO_OPEN
 from totara_bridge.sandbox.oracle.server import SandboxOracle
-from totara_bridge.staging import setting
+from totara_bridge.staging import alert, setting
 from totara_bridge.staging.setting import EVERYWHERE
 from totara_bridge.watch import Watched, watch
 
@@ -258,6 +259,31 @@ def test_what_is_switched_off_or_only_shown_promises_nothing(
     assert found(bridge) == [("undelivered", DESTINATION, False), ("undelivered", DESTINATION, True)]
 
 
+@pytest.mark.parametrize(
+    ("scope", "name", "value", "over"),
+    [
+        (DESTINATION, "enabled", False, {DESTINATION}),
+        (EVERYWHERE, "enabled", False, {DESTINATION, SITE}),
+        (DESTINATION, "shadow", True, set()),  # it still gets a token
+    ],
+)
+def test_what_is_switched_off_has_no_credentials_failing(
+    bridge: Bridge, config: BridgeConfig, scope: str, name: str, value: bool, over: set[str]
+) -> None:
+    with bridge.staging.begin() as transaction:
+        for code in (DESTINATION, SITE):
+            alert.raise_alert(
+                transaction, name=AlertName.CREDENTIALS_FAILING, subject=code, words="It gives none.", now=bridge.now
+            )
+    look(bridge, config)
+    assert all(is_open for _, _, is_open in found(bridge))
+    switch(bridge, name, value, scope)
+    resolved = look(bridge, config).resolved
+    assert {each.subject for each in resolved} == over
+    assert {each.words for each in resolved} <= {"It gives none. A manager has switched it off."}
+    assert {subject for _, subject, is_open in found(bridge) if not is_open} == over
+
+
 def test_the_alerts_of_what_is_no_more_in_bridge_toml_are_resolved(
     bridge: Bridge, config: BridgeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,3 +310,53 @@ def test_watches_at_the_same_time_raise_one_alert(bridge: Bridge, config: Bridge
     for each in watching:
         each.join()
     assert found(bridge) == [("undelivered", DESTINATION, True)]
+
+
+NOBODY = {"token_url": "http://127.0.0.1:1/token"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "access"),
+    [({"status": 503}, {}), ({"close": "before"}, {}), ({}, NOBODY)],
+    ids=["unavailable", "no answer", "no token"],
+)
+def test_a_night_with_one_completion_is_one_alert_too(
+    bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle, fault: dict[str, Any], access: dict[str, Any]
+) -> None:
+    bridge.queue_new(1)
+    oracle.faults({"match": {}, "action": fault})
+    began = bridge.now
+    while bridge.now < began + timedelta(hours=10):
+        bridge.push(oracle, **access)  # one request at most: no drain sees three in a row
+        look(bridge, config)
+        bridge.later(minutes=15)
+    assert found(bridge) == [("destination_down", DESTINATION, True)]
+    assert words(bridge, AlertName.DESTINATION_DOWN).startswith(
+        f"It has stored nothing since {began:%Y-%m-%d %H:%M} UTC: it failed repeatedly: "
+    )
+    oracle.faults()
+    bridge.later(hours=6)
+    assert bridge.push(oracle).sent == 1
+    look(bridge, config)
+    assert found(bridge) == [("destination_down", DESTINATION, False)]
+
+
+@pytest.mark.parametrize("between", ["delivered", "answered"])
+def test_an_item_that_fails_alone_between_answers_says_nothing_of_the_destination(
+    bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle, between: str
+) -> None:
+    bridge.queue_new(1)
+    [only] = bridge.rows("SELECT idempotency_key AS key FROM bridge.export_queue")
+    broken = {"match": {"key": only["key"]}, "action": {"status": 500}}
+    other = {"match": {}, "action": {} if between == "delivered" else {"item": "rejected", "message": "no"}}
+    oracle.faults(broken, other)
+    for nth in range(4):
+        bridge.push(oracle)
+        bridge.totara.complete(*bridge.totara.pair_with(status=25, nth=nth))
+        bridge.later(minutes=1)
+        bridge.extract()
+        bridge.push(oracle, settings=SETTINGS.model_copy(update={"batch_size": 1}))
+        bridge.later(hours=2)
+        look(bridge, config)
+    assert max(row["failures"] for row in bridge.rows("SELECT failures FROM bridge.export_queue")) >= FAILURES_TO_OPEN
+    assert found(bridge) == []
