@@ -260,15 +260,15 @@ def test_what_is_switched_off_or_only_shown_promises_nothing(
 
 
 @pytest.mark.parametrize(
-    ("scope", "name", "value", "over"),
+    ("scope", "switched", "over"),
     [
-        (DESTINATION, "enabled", False, {DESTINATION}),
-        (EVERYWHERE, "enabled", False, {DESTINATION, SITE}),
-        (DESTINATION, "shadow", True, set()),  # it still gets a token
+        (DESTINATION, ("enabled", False), {DESTINATION}),
+        (EVERYWHERE, ("enabled", False), {DESTINATION, SITE}),
+        (DESTINATION, ("shadow", True), set()),  # it still gets a token
     ],
 )
 def test_what_is_switched_off_has_no_credentials_failing(
-    bridge: Bridge, config: BridgeConfig, scope: str, name: str, value: bool, over: set[str]
+    bridge: Bridge, config: BridgeConfig, scope: str, switched: tuple[str, bool], over: set[str]
 ) -> None:
     with bridge.staging.begin() as transaction:
         for code in (DESTINATION, SITE):
@@ -277,7 +277,7 @@ def test_what_is_switched_off_has_no_credentials_failing(
             )
     look(bridge, config)
     assert all(is_open for _, _, is_open in found(bridge))
-    switch(bridge, name, value, scope)
+    switch(bridge, *switched, scope)
     resolved = look(bridge, config).resolved
     assert {each.subject for each in resolved} == over
     assert {each.words for each in resolved} <= {"It gives none. A manager has switched it off."}
