@@ -5,20 +5,22 @@ Queues past completions: all that were completed in a range of days, are on a de
 has nor is about to get. They go in a lane of their own, so that today's completions are not late.
 
 **A dry run, which is the default, only counts.** The task's log and its XCom say how many would be queued
-(`lacking`), are `delivered` or `queued` already, and are `withheld` because their learner was deleted or erased; how
-many are `waiting` before them; and in about how many `minutes` all will be delivered at the present rate (none: not
-known yet). Look, then run again with *Dry run* off.
+(`lacking`), are `delivered` or `queued` already, were `cancelled` (requeue_completions sends those), and are
+`withheld` because their learner was deleted or erased; how many are `waiting` before them; and in about how many
+`minutes` all will be delivered at the present rate (none: not known yet). Look, then run again with *Dry run* off.
 
 **Patterns** for courses and learners are those of `docs/routes.md`: `*` is any text, `?` one character. They narrow
 the destination's route; they never widen it.
 
 **Send again what was delivered** sends again what a destination has, each completion as it was last told of it, with
 the same key: one that has it answers `duplicate`, one that lost it stores it. Left out is what Totara has no more,
-and what a later item follows that is not sent yet. Triggered again while the first waits, it does nothing twice; once
-that is delivered, it sends again.
+and what a later item follows that is not sent yet. What was purged here is made anew, and left out (`left_out`) where
+its completion was edited in Totara since: it can no more be sent as it was told. Triggered again while the first
+waits, it does nothing twice; once that is delivered, another run sends all of it again.
 
-**Safe to repeat, to stop and to kill.** It works in slices of 5 000; to stop it, mark its task as failed. A run that
-was tried again or cleared goes on from there, and sends nothing again that it had sent itself.
+**Safe to stop and to kill, and safe to repeat** but for sending again. It works in slices of 5 000; to stop it, mark
+its task as failed. A run that was tried again or cleared goes on from there, and sends nothing again that it had sent
+itself, until that is purged.
 """
 
 import pendulum
@@ -45,6 +47,7 @@ config = read_config()
         sites=[each.code for each in config.sites],
         destinations=[each.code for each in config.destinations],
     ),
+    description="queue the past, or send again what was delivered; counts only at first",
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

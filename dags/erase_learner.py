@@ -36,6 +36,7 @@ from totara_bridge.orchestration.tasks.erase import erase_learner as erase
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     params=params_of(Erase, site=[each.code for each in read_config().sites]),
+    description="remove what the bridge holds of one learner; counts only at first",
     doc_md=__doc__,
     tags=["totara-bridge", "learners"],
 )

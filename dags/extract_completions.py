@@ -36,6 +36,7 @@ config = read_config()
     default_args=UNATTENDED_ARGS,
     deadline=deadline(config.extract.deadline),
     params=params_of(Extract, sites=[each.code for each in config.sites]),
+    description="Totara → staging → queue",
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

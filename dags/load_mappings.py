@@ -35,6 +35,7 @@ from totara_bridge.orchestration.tasks.mappings import load_mappings as load
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     params=params_of(Mappings, destination=[each.code for each in read_config().destinations]),
+    description="a destination's numbers of learners and courses, from CSV; counts only at first",
     doc_md=__doc__,
     tags=["totara-bridge", "mappings"],
 )

@@ -37,6 +37,7 @@ config = read_config()
     max_active_runs=1,
     default_args=UNATTENDED_ARGS,
     params=params_of(Purge),
+    description="delete what is finished and past its retention",
     doc_md=__doc__,
     tags=["totara-bridge", "operations"],
 )

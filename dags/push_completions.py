@@ -33,6 +33,7 @@ config = read_config()
     max_active_runs=1,
     default_args=UNATTENDED_ARGS,
     deadline=deadline(config.push.deadline),
+    description="queue → Oracle; when something was queued, and on a schedule",
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

@@ -2,7 +2,8 @@
 ### Requeue completions
 
 Has items sent again that failed, are dead, were cancelled or are held; or cancels items, with a reason. Which ones:
-those that fit **everything** that the form gives. Give States, or Item numbers, or both, and narrow them down.
+those that fit **everything** that the form gives. Give States, or Item numbers, or both, and narrow them down. To take
+back a backfill, give the lane `backfill`.
 
 **A dry run, which is the default, only counts.** The task's log shows the items by state, destination and kind of
 error, each kind with its fingerprint; put one into the form to have that kind only. Then run again with *Dry run* off.
@@ -44,6 +45,7 @@ config = read_config()
         sites=[each.code for each in config.sites],
         destinations=[each.code for each in config.destinations],
     ),
+    description="send failed, dead, cancelled or held items again, or cancel items; counts only at first",
     doc_md=__doc__,
     tags=["totara-bridge", "completions"],
 )

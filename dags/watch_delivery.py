@@ -33,6 +33,7 @@ config = read_config()
     catchup=False,
     max_active_runs=1,
     default_args=WATCH_ARGS,
+    description="look whether the promises are kept; raise and resolve alerts, and tell the channels",
     doc_md=__doc__,
     tags=["totara-bridge", "operations"],
 )

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from totara_bridge.extract.enqueue import Wants
 from totara_bridge.staging import audit, by_hand, completion, deliverable, past, setting, throughput
 from totara_bridge.staging import site as staged_site
 from totara_bridge.staging.engine import Transaction, bulk_transaction
-from totara_bridge.staging.past import FOREVER, Past, PastCount
+from totara_bridge.staging.past import FOREVER, Past, PastCount, ToldCount
 from totara_bridge.staging.throughput import Throughput
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,18 @@ class Outlook:
     """What a backfill finds before it begins."""
 
     found: PastCount
-    resendable: int  #: of what was delivered, would be sent again; 0 where nobody asked for that
+    told: ToldCount | None  #: of what was delivered; none where nobody asked to send it again
     throughput: Throughput
+
+    @property
+    def resendable(self) -> int:
+        """Of what was delivered, would be sent again."""
+        return self.told.resendable if self.told else 0
+
+    @property
+    def changed(self) -> int:
+        """Of what was delivered, cannot be sent again as it was told: its item was purged, it changed since."""
+        return self.told.changed if self.told else 0
 
     @property
     def minutes(self) -> int | None:
@@ -59,14 +69,18 @@ class Outlook:
 
     def words(self) -> str:
         """The same for a person."""
-        length = "not known yet, as nothing was sent to it so far"
+        length = f"not known yet: {'only small requests' if self.throughput.tried else 'nothing was sent to it'} so far"
         if self.minutes is not None and self.throughput.per_minute is not None:
             length = f"about {self.minutes} minutes at the present {self.throughput.per_minute:.0f} items a minute"
+        changed = f", {self.changed} are left out: they were purged and edited since" if self.changed else ""
+        cancelled = f"{self.found.cancelled} were cancelled: requeue_completions sends them; " * bool(
+            self.found.cancelled
+        )
         return (
             f"{self.found.lacking} would be queued, {self.found.delivered} are delivered already ({self.resendable} "
-            f"would be sent again), {self.found.queued} are in the queue already, {self.found.withheld} are withheld "
-            f"as their learner was deleted or erased; {self.throughput.waiting} items wait before them; "
-            f"how long delivery will take: {length}"
+            f"would be sent again{changed}), {self.found.queued} are in the queue already, {self.found.withheld} are "
+            f"withheld as their learner was deleted or erased; {cancelled}{self.throughput.waiting} items wait before "
+            f"them; how long delivery will take: {length}"
         )
 
 
@@ -78,6 +92,7 @@ class Backfilled:
     queued: int = 0
     held: int = 0  #: of what was lacking, cannot be sent yet
     resent: int = 0  #: queued to be sent again
+    left_out: int = 0  #: of what was to be sent again, was not, for whatever reason
     finished: bool = True  #: off: it was stopped, and goes on when it is run again
 
     @property
@@ -90,6 +105,7 @@ class Backfilled:
         return {
             **vars(self.found),
             "resendable": self.outlook.resendable,
+            "left_out": self.outlook.changed + self.left_out,
             "waiting": self.outlook.throughput.waiting,
             "minutes": self.outlook.minutes,
             "queued_now": self.queued,
@@ -111,7 +127,8 @@ def backfill(
 
     Run again, it queues only what is still missing: what was delivered is known even when the queue was purged. With
     ``resend``, what the destination was told last of each instance is sent again, unless it was sent since that was
-    asked: a run that was killed half way and is tried again sends nothing a third time, another run does.
+    asked: a run that was killed half way and is tried again sends nothing a third time, another run does. What was
+    purged after it was sent again is no more known as that.
 
     :param stop: once it is set, no slice is begun any more.
     :param slice_size: instances in a transaction.
@@ -134,14 +151,30 @@ def backfill(
             done += put
             after = rows[-1].instance_id if rows else None
         finished = finished and after is None
-    return Backfilled(outlook, done["queued"], done["held"], done["resent"], finished)
+    return _told(asked, Backfilled(outlook, done["queued"], done["held"], done["resent"], finished=finished))
+
+
+def _told(asked: Asked, done: Backfilled) -> Backfilled:
+    """The same with what was left out, once it is known; the log says all of it."""
+    if asked.dry_run or not done.finished:
+        return done
+    done = replace(done, left_out=max(0, done.outlook.resendable - done.resent))
+    log.info(
+        "backfill of %s: %d queued, %d held, %d to be sent again, %d that were delivered left out",
+        asked.past.destination,
+        done.queued,
+        done.held,
+        done.resent,
+        done.outlook.changed + done.left_out,
+    )
+    return done
 
 
 def _outlook(transaction: Transaction, asked: Asked) -> Outlook:
     destination = asked.past.destination
     return Outlook(
         found=past.count(transaction, asked.past),
-        resendable=past.count_resendable(transaction, asked.past, before=asked.at) if asked.resend else 0,
+        told=past.count_told(transaction, asked.past, before=asked.at) if asked.resend else None,
         throughput=throughput.present(
             transaction, destination, batch_size=setting.read(transaction, destination).batch_size
         ),
@@ -186,9 +219,21 @@ def _queue_slice(transaction: Transaction, wants: Wants, asked: Asked, place: _P
 
 
 def _resend_slice(transaction: Transaction, wants: Wants, asked: Asked, place: _Place) -> _Slice:
-    rows = past.resendable(transaction, asked.past, before=asked.at, after=place.after, slice_size=place.slice_size)
-    kept = [row.item_id for row in rows if row.item_id is not None]
+    rows, resent = _resend_kept(transaction, asked, place)
     purged = [row for row in rows if row.item_id is None]
-    resent = by_hand.resend(transaction, kept, by=asked.by, now=place.now).done
     resent += enqueue.put_again(transaction, purged, wants, by=asked.by, now=place.now)
     return rows, Counter(resent=resent)
+
+
+def _resend_kept(transaction: Transaction, asked: Asked, place: _Place) -> tuple[Sequence[Row[Any]], int]:
+    """Have the next slice's items that are still there sent again; the slice, and how many."""
+    before: Sequence[Row[Any]] | None = None
+    resent = 0
+    while True:
+        rows = past.resendable(transaction, asked.past, before=asked.at, after=place.after, slice_size=place.slice_size)
+        kept = [row.item_id for row in rows if row.item_id is not None]
+        done = by_hand.resend(transaction, kept, by=asked.by, now=place.now)
+        resent += done.done
+        if not done.refused or rows == before:
+            return rows, resent
+        before = rows  # some were purged between the reading and the moving: they show as that now

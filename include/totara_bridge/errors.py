@@ -7,6 +7,7 @@
     │   ├── SiteBusy               another run extracts the site now
     │   ├── TotaraUnavailable      no answer, or none now
     │   ├── OracleUnavailable      no answer, or none now
+    │   ├── StagingUnavailable     the staging database does not answer now
     │   ├── LearnerBusy            something about the learner is being sent now
     │   └── ChannelFailed          a channel takes no notices of alerts now
     └── Permanent                  a person is needed; a task fails at once
@@ -50,6 +51,10 @@ class OracleUnavailable(Transient):
         """
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class StagingUnavailable(Transient):
+    """The staging database does not answer now."""
 
 
 class LearnerBusy(Transient):

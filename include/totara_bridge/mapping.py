@@ -12,7 +12,7 @@ from unicodedata import category
 from sqlalchemy import Engine
 
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.staging import erased, mapping
+from totara_bridge.staging import audit, erased, mapping
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.mapping import LOOKUPS, Mapping, MappingKind
 
@@ -75,6 +75,9 @@ def load_mappings(
             refused = _with_erased(transaction, named, refused)
         if dry_run:
             transaction.rollback()
+        else:
+            details = {"kind": kind, **vars(changes), "refused": len(refused)}
+            audit.record(transaction, actor=by, action="load_mappings", subject=destination, details=details, now=now)
     return LoadedMapping(**vars(changes), refused=sorted(refused))
 
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from totara_bridge.errors import Transient
 from totara_bridge.staging import audit, setting
 from totara_bridge.staging import purge as staged
 from totara_bridge.staging.engine import Transaction, bulk_transaction
@@ -86,6 +87,7 @@ class _Run:
     """A purge at work."""
 
     engine: Engine
+    alone: Connection  #: keeps other purges waiting
     asked: Asked
     cutoffs: _Cutoffs
     now: datetime
@@ -133,7 +135,15 @@ class _Run:
 
     @contextmanager
     def _slice(self) -> Iterator[Transaction]:
-        """A transaction, and a rest after it."""
+        """A transaction, and a rest after it.
+
+        :raises Transient: another purge may be at work, as the connection that keeps it waiting was lost.
+        """
+        if not staged.is_there(self.alone):
+            raise Transient(
+                "The purge lost the connection to the staging database that keeps other purges waiting, so it stopped "
+                f"after {self.counts['items']} items; what is deleted is deleted: run it again, and it goes on."
+            )
         begun = time.monotonic()
         with bulk_transaction(self.engine) as transaction:
             yield transaction
@@ -148,15 +158,16 @@ def purge(engine: Engine, asked: Asked, *, now: datetime, stop: threading.Event)
     :param engine: with two connections: one of them keeps other purges waiting.
     :param stop: once it is set, no slice is begun any more.
     :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
+    :raises Transient: the connection was lost that keeps other purges waiting.
     """
-    with engine.connect() as alone:
+    with staged.session(engine) as alone:
         while not staged.begin(alone):
             log.info("another purge is at work; this one waits for it")
             if stop.wait(_LOOK_AGAIN):
                 return Purged(dict.fromkeys(_ROWS, 0), finished=False)
         with engine.begin() as transaction:
             cutoffs = _cutoffs(transaction, asked, now)
-        run = _Run(engine, asked, cutoffs, now, stop)
+        run = _Run(engine, alone, asked, cutoffs, now, stop)
         run.numbered(staged.ITEMS, cutoffs.items)
         run.numbered(staged.KEPT_BODIES, cutoffs.kept_bodies)
         run.numbered(staged.LOG_ROWS, cutoffs.log_rows)

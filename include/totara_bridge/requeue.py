@@ -131,6 +131,7 @@ def _note(transaction: Transaction, action: Action, asked: Selection, *, by: str
     """Write the audit row first: a run that is killed has done something too. Patterns may name learners."""
     details = {
         "states": list(asked.states),
+        "lanes": list(asked.lanes),
         "ids": len(asked.ids),
         "sites": list(asked.route.sites),
         "courses": list(asked.route.courses),

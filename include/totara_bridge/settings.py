@@ -1,9 +1,10 @@
 """A manager's switches: their names, bounds and defaults. Kept in the ``setting`` table, read at every run."""
 
+import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 #: More than nothing; a year at most, so that a date so far away can be written.
 Length = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=365))]
@@ -14,20 +15,44 @@ Retention = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=3
 Address = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^@\s,]+@[^@\s,]+$")]
 
 
+def _is_a_name(connection: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", connection):
+        raise ValueError("it takes the name of an Airflow Connection, no address")
+    return connection
+
+
 class Channel(BaseModel):
     """Where alerts go: an Airflow Connection of type SMTP, HTTP or Apprise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    connection: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    connection: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_is_a_name)]
     to: tuple[Address, ...] = ()  #: for SMTP: who gets the e-mail
     form: Literal["json", "slack", "teams"] = "json"  #: for HTTP: what the receiver understands
+
+    def for_audit(self) -> dict[str, Any]:
+        """What the audit log has of it: how many addresses there are, and not whose."""
+        return self.model_dump() | {"to": len(self.to)}
+
+
+#: What no destination has of its own.
+ONLY_FOR_ALL = frozenset(
+    {
+        "silence",
+        "alert_channels",
+        "log_retention",
+        "acknowledgement_retention",
+        "audit_retention",
+        "alert_retention",
+    }
+)
 
 
 class Settings(BaseModel):
     """What the ``setting`` table says, or the default where it says nothing."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # what is refused may be a secret in a wrong place: it is in no error
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     enabled: bool = True
     """Off: extract and push skip; nothing is lost, what is due waits."""
@@ -66,7 +91,7 @@ class Settings(BaseModel):
     """The share of the last 30 days' deliveries that were to be in time."""
 
     silence: Length = timedelta(hours=26)
-    """An alert is raised when a site was not extracted for this long."""
+    """An alert is raised when a site was not extracted for this long. Only the setting for all counts."""
 
     dead_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     """An alert is raised when more items than this died within an hour."""

@@ -1,11 +1,12 @@
 """Looking whether the promises of delivery are kept: what is broken is raised as an alert, what is kept again resolved.
 
-What a manager has switched off, or what only shows what it would send, promises nothing.
+What a manager has switched off, or what only shows what it would send, promises nothing; once that is over, its
+promises count from then.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -16,7 +17,7 @@ from totara_bridge.settings import Settings
 from totara_bridge.staging import alert, promise, setting
 from totara_bridge.staging.alert import Alert, Broken
 from totara_bridge.staging.engine import Transaction
-from totara_bridge.staging.promise import Delivered, Waiting
+from totara_bridge.staging.promise import Delivered, Down, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,9 @@ class _Facts:
     everywhere: Settings
     settings: Mapping[str, Settings]  #: by destination
     destinations: Mapping[str, DestinationWatched]
-    down: Mapping[str, tuple[datetime, str | None]]
+    down: Mapping[str, Down]
     extracted: Mapping[str, datetime]
+    switched: Mapping[str, datetime]  #: by destination, and for all
 
     def excused(self, destination: str) -> str | None:
         """Why nothing is promised of the destination, as a sentence; none: all is."""
@@ -117,27 +119,35 @@ def watch(engine: Engine, config: BridgeConfig, now: datetime) -> Watched:
 def _read(transaction: Transaction, config: BridgeConfig, now: datetime) -> _Facts:
     settings = {each.code: setting.read(transaction, each.code) for each in config.destinations}
     died = promise.died(transaction, now=now)
+    switched = {scope: promise.switched(transaction, scope) for scope in (setting.EVERYWHERE, *settings)}
     return _Facts(
         config=config,
         now=now,
         everywhere=setting.read(transaction),
         settings=settings,
         destinations={
-            code: _destination(transaction, code, of, died=died.get(code, 0), now=now) for code, of in settings.items()
+            code: _destination(transaction, code, of, switched=switched[code], died=died.get(code, 0), now=now)
+            for code, of in settings.items()
         },
         down=promise.down(transaction),
         extracted=promise.extracted(transaction),
+        switched=switched,
     )
 
 
 def _destination(
-    transaction: Transaction, code: str, settings: Settings, *, died: int, now: datetime
+    transaction: Transaction, code: str, settings: Settings, *, switched: datetime, died: int, now: datetime
 ) -> DestinationWatched:
     waiting = promise.waiting(transaction, code, late_before=now - settings.promise)
+    if now - switched <= settings.promise:  # what waited meanwhile has as long as what is new
+        waiting = replace(waiting, late=0)
+        counts_from = now
+    else:
+        counts_from = switched + settings.promise
     return DestinationWatched(
         waiting=waiting,
         oldest_for=timedelta(0) if waiting.oldest is None else max(timedelta(0), now - waiting.oldest),
-        delivered=promise.delivered(transaction, code, promise=settings.promise, now=now),
+        delivered=promise.delivered(transaction, code, promise=settings.promise, since=counts_from, now=now),
         died=died,
     )
 
@@ -176,9 +186,16 @@ def _of_destination(facts: _Facts, code: str, found: DestinationWatched) -> Iter
             code,
             f"{found.died} items died within an hour; up to {settings.dead_per_hour} are expected.",
         )
-    since, said = facts.down.get(code, (facts.now, None))
+    yield from _down(facts, code)
+
+
+def _down(facts: _Facts, code: str) -> Iterator[Broken]:
+    down, switched = facts.down.get(code), facts.switched[code]
+    if down is None or down.seen_at < switched:  # since it was switched on again nobody has asked it
+        return
+    since = max(down.since, switched)
     if facts.now - since >= DOWN_FOR:
-        words = f": it {said}" if said else ""
+        words = f": it {down.said}" if down.said else ""
         yield Broken(AlertName.DESTINATION_DOWN, code, f"It has stored nothing since {_time(since)}{words}.")
 
 
@@ -188,7 +205,8 @@ def _silent(facts: _Facts, site: str) -> Iterator[Broken]:
     if last is None:
         return
     missed = facts.config.next_turn(site, facts.config.next_turn(site, last))
-    if facts.now > max(last + facts.everywhere.silence, missed):
+    counts_from = max(last, facts.switched[setting.EVERYWHERE])
+    if facts.now > max(counts_from + facts.everywhere.silence, missed):
         yield Broken(AlertName.SILENCE, site, f"Nothing was extracted from it since {_time(last)}.")
 
 

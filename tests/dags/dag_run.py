@@ -1,11 +1,15 @@
 """The DAGs' folder, and running one of them in the test's own process."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk import DAG
 
 DAGS = Path(__file__).parents[2] / "dags"
+
+#: What a task is told of a run that nobody triggered.
+BY_SCHEDULE = SimpleNamespace(triggering_user_name=None, dag_id="extract_completions")
 
 
 def run(dag: DAG, **conf: Any) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from tests.bridge import Bridge
 from tests.dags import told
 from tests.dags.dag_run import run
 from tests.receivers import Webhook
-from totara_bridge.errors import CredentialsRefused, RequestInvalid, TotaraUnavailable
+from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable, RequestInvalid, TotaraUnavailable
 from totara_bridge.orchestration.alerts import task_failed, task_succeeded
 from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.staging import setting
 
 # Airflow's task runner warns about its own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
@@ -77,11 +78,12 @@ def _connection(oracle: SandboxOracle) -> dict[str, Any]:
     }
 
 
-def test_a_drain_with_nothing_to_send_does_not_prove_the_credentials(airflow: Bridge) -> None:
+@pytest.mark.parametrize("proof", [{"requests": 1}, {"requests": 0, "let_in": 1}])
+def test_a_drain_with_nothing_to_send_does_not_prove_the_credentials(airflow: Bridge, proof: dict[str, int]) -> None:
     task_failed(context(CredentialsRefused("No.")))
     task_succeeded(context(None, returned={"requests": 0}))
     assert told.alerts(airflow.staging) == [("credentials_failing", "oracle", "No.", True)]
-    task_succeeded(context(None, returned={"requests": 1}))
+    task_succeeded(context(None, returned=proof))
     assert told.alerts(airflow.staging) == [("credentials_failing", "oracle", "No.", False)]
 
 
@@ -111,6 +113,28 @@ def test_a_task_that_fails_for_good_is_one_alert_until_it_succeeds(
     assert (name, subject, is_open) == ("run_failed", "extract_completions.extract_sbx", True)
     assert words.startswith("The connection totara_sandbox is not active")
     assert run(dags["extract_completions"])["extract_sbx"] == "success"
+    assert [row[3] for row in told.alerts(airflow.staging)] == [False]
+
+
+def test_a_drain_in_shadow_mode_that_gets_a_token_proves_the_credentials(airflow: Bridge, dags: dict[str, DAG]) -> None:
+    with airflow.staging.begin() as transaction:
+        setting.write(transaction, scope="oracle", name="shadow", value=True, by="ann", now=airflow.now)
+    task_failed(context(CredentialsRefused("No.")))
+    assert run(dags["push_completions"])["push_oracle_returned"]["requests"] == 0
+    assert told.alerts(airflow.staging) == [("credentials_failing", "oracle", "No.", False)]
+
+
+def test_that_a_destination_is_down_is_told_by_the_watch_alone(airflow: Bridge) -> None:
+    task_failed(context(OracleUnavailable("It is down.")))
+    assert told.alerts(airflow.staging) == []
+
+
+def test_a_drain_with_nothing_to_send_does_not_end_a_failure(airflow: Bridge) -> None:
+    task_failed(context(OracleRefused("No such path.")))
+    task_succeeded(context(None, returned={"requests": 0}))
+    task_failed(context(OracleRefused("No such path.")))
+    assert told.alerts(airflow.staging) == [("run_failed", "push_completions.push_oracle", "No such path.", True)]
+    task_succeeded(context(None, returned={"requests": 1}))
     assert [row[3] for row in told.alerts(airflow.staging)] == [False]
 
 

@@ -11,7 +11,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from sqlalchemy import text
 
 from tests.bridge import Bridge
-from tests.dags.dag_run import DAGS, run
+from tests.dags.dag_run import BY_SCHEDULE, DAGS, run
 from totara_bridge.errors import ConfigurationInvalid, Permanent, RequestInvalid, StagingOutOfDate, Transient
 from totara_bridge.orchestration.tasks.extract import extract_site
 from totara_bridge.orchestration.tasks.push import push_destination
@@ -32,6 +32,7 @@ def test_every_dag_follows_the_policy(dags: dict[str, DAG]) -> None:
         assert dag.max_active_runs == 1, dag.dag_id
         assert not dag.catchup, dag.dag_id
         assert "totara-bridge" in dag.tags, dag.dag_id
+        assert dag.description, dag.dag_id
         assert dag.doc_md, dag.dag_id
         assert dag.doc_md.strip().startswith("### "), dag.dag_id
         for task in dag.tasks:
@@ -142,7 +143,7 @@ def test_an_inactive_connection_fails_with_one_sentence(
     )
     assert run(dags["extract_completions"])["extract_sbx"] == "failed"
     with pytest.raises(ConfigurationInvalid, match="The connection totara_sandbox is not active"):
-        extract_site("sbx", {"sites": None, "full_compare": False, "confirm_deletions": False}, None)
+        extract_site("sbx", {"sites": None, "full_compare": False, "confirm_deletions": False}, None, BY_SCHEDULE)
 
 
 def test_an_unmigrated_database_is_refused(airflow: Bridge, dags: dict[str, DAG]) -> None:
@@ -161,7 +162,7 @@ def test_a_connection_that_is_missing_fails_at_once(airflow: Bridge, monkeypatch
 
 def test_deletions_are_confirmed_for_named_sites_only(airflow: Bridge) -> None:
     with pytest.raises(RequestInvalid, match="name them in Sites"):
-        extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None)
+        extract_site("sbx", {"sites": None, "full_compare": True, "confirm_deletions": True}, None, BY_SCHEDULE)
 
 
 NUMBERED = """

@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.dags import told
 from tests.receivers import Mail, Mailbox, Webhook
+from totara_bridge.orchestration import mail
+from totara_bridge.orchestration.notices import send_notices
+from totara_bridge.staging.notice import reserved
 
 # Airflow's hooks warn about their own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
@@ -299,3 +303,81 @@ def test_a_sender_that_is_killed_is_followed_by_one_that_tells_the_rest(
     assert told.send(staging).told == 1
     assert told.send(staging).told == 0
     assert (len(mailbox.mails), len(hook.bodies)) == (1, 2)
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def test_a_mail_server_that_says_nothing_is_waited_for_once(
+    staging: Engine, mailbox: Mailbox, hook: Webhook, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(mailbox.connection(timeout=1)) | {"port": silent}
+    monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(connection))
+    told.use_channels(staging, [MAIL, HOOK])
+    told.raise_down(staging)
+    told.raise_down(staging, "other")
+    sent = told.send(staging)
+    assert sent.told == 2
+    assert "timed out" in sent.failed["mail"]
+    assert told.rows(staging, "SELECT attempts FROM bridge.alert_notice WHERE channel = 'mail'") == [(1,)]
+
+
+def test_a_mail_server_is_given_ten_seconds_and_one_try(mailbox: Mailbox) -> None:
+    with mail.Mail(to="ann@example.com", smtp_conn_id="mail").hook as hook:
+        assert (hook.timeout, hook.smtp_retry_limit) == (10, 0)
+
+
+def test_apprise_is_told_if_one_of_its_services_is(
+    staging: Engine,
+    hook: Webhook,
+    nobody_listens: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    services = [{"path": f"json://127.0.0.1:{nobody_listens}/x"}, {"path": hook.url.replace("http", "json")}]
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", json.dumps({"conn_type": "apprise", "extra": {"config": services}}))
+    told.use_channels(staging, [{"connection": "chat"}])
+    told.raise_down(staging)
+    assert [told.send(staging).told, told.send(staging).told] == [1, 0]
+    assert len(hook.bodies) == 1
+    assert "the channel chat was told, but not its service number 1 (JSON)" in caplog.text
+
+
+def test_a_value_out_of_bounds_elsewhere_keeps_no_notice_back(staging: Engine, hook: Webhook) -> None:
+    told.use_channels(staging, [HOOK])
+    told.raise_down(staging)
+    with staging.begin() as transaction:
+        transaction.execute(text("INSERT INTO bridge.setting VALUES ('bridge', 'batch_size', '5000', now(), 'ann')"))
+    assert told.send(staging).told == 1
+
+
+def test_who_does_not_wait_leaves_it_to_who_tells_next(
+    staging: Engine, hook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.use_channels(staging, [HOOK])
+    told.raise_down(staging)
+    with reserved(staging) as ours:
+        assert ours
+        sent = send_notices(staging, lambda: told.RESOLVED, within=timedelta(milliseconds=1))
+    assert (sent.told, hook.bodies) == (0, [])
+    assert "another process tells the channels now" in caplog.text
+    assert told.send(staging).told == 1
+
+
+def test_a_server_that_ends_idle_transactions_ends_no_telling(
+    staging: Engine, hook: Webhook, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    told.use_channels(staging, [HOOK])
+    told.raise_down(staging)
+    hook.answers.clear()
+    with ThreadPoolExecutor(1) as threads:
+        sending = threads.submit(told.send, staging)
+        wait_until(hook.taken.is_set)
+        idle = told.rows(staging, "SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+        hook.answers.set()
+        assert sending.result().told == 1
+    assert idle == []

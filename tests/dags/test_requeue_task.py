@@ -81,6 +81,8 @@ def test_only_what_was_requeued_is_announced(dead: Items) -> None:
     done = requeue_items(asked | {"item_ids": ids, "dry_run": False, "reason": "repaired"}, events, RUN)
     assert (done["selected"], done["done"], done["refused"], done["state_dead"]) == (2, 2, 0, 2)
     assert (dead.column("state", [1, 2, 3]), events.announced) == (["queued", "queued", "dead"], [{"queued": 2}])
+    for lanes, selected in ((["fresh", "backfill"], 0), (["retry"], 1), ([], 1)):
+        assert requeue_items({"states": ["dead"], "lanes": lanes}, events, RUN)["selected"] == selected
     cancel = {"action": "cancel", "item_ids": [1], "reason": "a test user", "dry_run": False}
     assert requeue_items(cancel, events, RUN)["done"] == 1
     assert (dead.row(1)["cancelled_by"], len(events.announced)) == ("ann", 1)

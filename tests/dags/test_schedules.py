@@ -1,5 +1,6 @@
 """When DAGs run and when they do not: schedules, a site's turn, a destination that is switched off, a paused DAG."""
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +14,9 @@ from airflow.utils.session import create_session
 from sqlalchemy import text
 
 from tests.bridge import Bridge
-from tests.dags.dag_run import DAGS, run
+from tests.dags.dag_run import BY_SCHEDULE, DAGS, run
 from totara_bridge.orchestration.paused import paused
+from totara_bridge.orchestration.switches import warn_if_off
 from totara_bridge.orchestration.tasks.extract import extract_site
 from totara_bridge.orchestration.tasks.push import push_destination
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -79,40 +81,44 @@ def last_read(bridge: Bridge, at: datetime) -> None:
 def test_a_site_is_read_when_its_turn_has_come(airflow: Bridge, configure: Configure, rhythm: str) -> None:
     configure(SITE + rhythm)
     now = datetime.now(UTC)
-    extract_site("sbx", {}, _Announced())  # never read yet: at once
+    extract_site("sbx", {}, _Announced(), BY_SCHEDULE)  # never read yet: at once
     last_read(airflow, now.replace(hour=0, minute=0, second=1) if "schedule" in rhythm else now - timedelta(hours=20))
     with pytest.raises(AirflowSkipException, match=r"Its next turn is at \d{4}-\d\d-\d\d \d\d:\d\d \(UTC\)\.$"):
-        extract_site("sbx", {}, _Announced())
-    assert extract_site("sbx", {"sites": ["sbx"]}, _Announced())["completions_created"] == 0  # asked for by name
+        extract_site("sbx", {}, _Announced(), BY_SCHEDULE)
+    assert (
+        extract_site("sbx", {"sites": ["sbx"]}, _Announced(), BY_SCHEDULE)["completions_created"] == 0
+    )  # asked for by name
     last_read(airflow, now - timedelta(days=1, seconds=1))
-    extract_site("sbx", {}, _Announced())
+    extract_site("sbx", {}, _Announced(), BY_SCHEDULE)
 
 
 def test_an_interval_as_long_as_the_schedule_does_not_miss_a_run_that_begins_early(
     airflow: Bridge, configure: Configure
 ) -> None:
     configure(SITE + 'every = "PT1H"')
-    extract_site("sbx", {}, _Announced())
+    extract_site("sbx", {}, _Announced(), BY_SCHEDULE)
     last_read(airflow, datetime.now(UTC) - timedelta(minutes=55))
-    extract_site("sbx", {}, _Announced())
+    extract_site("sbx", {}, _Announced(), BY_SCHEDULE)
 
 
 # a destination that is switched off
 
 
 def test_a_destination_that_is_switched_off_waits_and_the_others_go_on(
-    airflow: Bridge, configure: Configure, oracle: SandboxOracle
+    airflow: Bridge, configure: Configure, oracle: SandboxOracle, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(SITE + DESTINATION.format("oracle") + DESTINATION.format("waiting"))
-    extract_site("sbx", {"sites": ["sbx"]}, _Announced())
+    extract_site("sbx", {"sites": ["sbx"]}, _Announced(), BY_SCHEDULE)
     airflow.totara.complete(*airflow.totara.pair_with(status=25))
     with airflow.staging.begin() as transaction:
         setting.write(transaction, scope="waiting", name="enabled", value=False, by="ann", now=airflow.now)
-    extracted = extract_site("sbx", {"sites": ["sbx"]}, _Announced())
+    extracted = extract_site("sbx", {"sites": ["sbx"]}, _Announced(), BY_SCHEDULE)
     assert extracted["queued"] == 2  # for both: nothing is lost
     assert push_destination("oracle", {})["sent"] == 1
     with pytest.raises(AirflowSkipException, match="switched the destination waiting off; what is due waits"):
         push_destination("waiting", {})
+    warn_if_off(airflow.staging, ["waiting", "oracle"], logging.getLogger("told"))
+    assert "waiting is switched off: what is queued for it waits until it is on again." in caplog.messages
     with airflow.staging.begin() as transaction:
         setting.write(transaction, scope="waiting", name="enabled", value=True, by="ann", now=airflow.now)
     assert push_destination("waiting", {})["sent"] == 1
@@ -147,7 +153,7 @@ def test_a_push_that_is_paused_is_named_by_the_task_that_queues_for_it(
     pause("push_completions", is_paused)
     caplog.clear()
     run(dags["backfill_completions"], from_date="1970-01-01", dry_run=True)
-    said = "push_completions is paused: nothing is sent until you unpause it in the DAG list."
+    said = "push_completions is paused: nothing is sent until you unpause it, and trigger it or wait for its schedule."
     assert said not in caplog.messages  # a dry run queues nothing
     assert run(dags["backfill_completions"], from_date="1970-01-01", dry_run=False)["state"] == "success"
     assert (said in caplog.messages) is is_paused

@@ -13,7 +13,8 @@ from tests.dags import told
 from tests.dags.dag_run import run
 from tests.receivers import Webhook
 from totara_bridge.alert_name import AlertName
-from totara_bridge.staging import alert
+from totara_bridge.staging import alert, setting
+from totara_bridge.staging.setting import EVERYWHERE
 
 # Airflow's task runner warns about its own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
@@ -118,3 +119,21 @@ def test_what_is_no_more_in_bridge_toml_has_no_open_alert(airflow: Bridge, dags:
         raise_alert(airflow.staging, AlertName.CREDENTIALS_FAILING, code)
     run(dags["watch_delivery"])
     assert open_subjects(airflow.staging) == [*kept, "sbx", "oracle"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "left"),
+    [
+        ("oracle", ["extract_completions.extract_sbx", "purge_completions.purge"]),
+        (EVERYWHERE, ["purge_completions.purge"]),
+    ],
+)
+def test_what_is_switched_off_has_no_failed_task(
+    airflow: Bridge, dags: dict[str, DAG], scope: str, left: list[str]
+) -> None:
+    for subject in ("extract_completions.extract_sbx", "push_completions.push_oracle", "purge_completions.purge"):
+        raise_alert(airflow.staging, AlertName.RUN_FAILED, subject)
+    with airflow.staging.begin() as transaction:
+        setting.write(transaction, scope=scope, name="enabled", value=False, by="ann", now=airflow.now)
+    run(dags["watch_delivery"])
+    assert open_subjects(airflow.staging) == left

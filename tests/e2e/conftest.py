@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import RunningAirflow, running
+from tests.e2e.bring_up import running
+from tests.e2e.running import RunningAirflow
 from tests.receivers import Mailbox, Webhook
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what needs the running Airflow last of all tests: it is not to slow down any other."""
-    items.sort(key=lambda item: "airflow_up" in getattr(item, "fixturenames", ()))
+    for item in (found := [item for item in items if "airflow_up" in getattr(item, "fixturenames", ())]):
+        item.add_marker(pytest.mark.timeout(600))  # whichever comes first brings it up
+    items.sort(key=found.__contains__)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ _ITEMS = f"""
         FROM (
             SELECT i.id AS instance_id, i.*, l.username, l.id_number, l.email, l.first_name, l.last_name,
                    k.short_name, k.id_number AS course_number, k.full_name, d.destination,
-                   d.items / 1000 AS per_request, c.chance,
+                   d.items / 600 AS per_request, c.chance,
                    CASE WHEN c.chance < 850 THEN 'sent' WHEN c.chance < 890 THEN 'queued'
                         WHEN c.chance < 920 THEN 'failed' WHEN c.chance < 960 THEN 'dead'
                         WHEN c.chance < 979 THEN 'held' WHEN c.chance < 980 THEN 'sending'

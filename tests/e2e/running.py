@@ -1,14 +1,10 @@
-"""One running Airflow on the embedded PostgreSQL, and how a test asks and tells it through Airflow's REST API."""
+"""How a test asks and tells a running Airflow: through its REST API, and the databases behind it."""
 
 import json
-import socket
-import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,46 +12,8 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
-from tests.e2e import hundred_thousand
-from totara_bridge.local import airflow, postgres, processes, sandbox
-from totara_bridge.local.airflow_api import AirflowApi
-from totara_bridge.local.home import CHECKOUT, Home
-from totara_bridge.local.postgres import EmbeddedPostgres
+from totara_bridge.local import airflow
 from totara_bridge.sandbox.oracle.server import SandboxOracle
-from totara_bridge.staging.migrate import migrate
-
-#: Schedules that never come round while tests run: every run of a DAG is one that a test began.
-CONFIGURATION = f"""
-[extract]
-schedule = "0 0 29 2 *"
-[push]
-schedule = "0 0 29 2 *"
-[purge]
-schedule = "0 0 29 2 *"
-[watch]
-schedule = "0 0 29 2 *"
-
-[[sites]]
-code = "sbx"
-connection = "totara_sandbox"
-[[sites]]
-code = "{hundred_thousand.SITE}"
-connection = "totara_big"
-every = "P365D"
-
-[[destinations]]
-code = "oracle"
-connection = "oracle_sandbox"
-[[destinations]]
-code = "archive"
-connection = "oracle_sandbox"
-"""
-
-#: The files of DAGs do not change while tests run, and a test waits for the scheduler more often than it works.
-_QUICK = {
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
-}
 
 _ENDED = ("success", "failed")
 
@@ -200,86 +158,3 @@ class RunningAirflow:
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         return self._session.request(method, f"{self.address}/api/v2/{path}", timeout=60, **options)
-
-
-@contextmanager
-def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirflow]:
-    """A running Airflow over 100 000 items, every DAG unpaused but the one that sends them.
-
-    :param root: an empty folder with a short path; everything is kept there.
-    :param environment: of every Airflow process besides that of a local run.
-    """
-    home = Home(root, root / "postgres")
-    for folder in (home.airflow, home.logs, home.processes):
-        folder.mkdir(parents=True)
-    configuration = root / "bridge.toml"
-    configuration.write_text(CONFIGURATION)
-    server = EmbeddedPostgres(home.postgres, durable=False)
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        with SandboxOracle() as oracle:
-            [port] = free_ports(1)
-            staging = server.ensure_database("bridge")
-            variables = {
-                **airflow.environment(
-                    home, port=port, metadata_url=server.ensure_database("airflow"), staging_url=staging
-                ),
-                **_QUICK,
-                "TOTARA_BRIDGE_CONFIG": str(configuration),
-                **environment,
-            }
-            totara = server.dsn(sandbox.TOTARA_DATABASE)
-            with RunningAirflow(port, staging=staging, totara=totara, oracle=oracle) as up:
-                _start(home, server, variables, started)
-                hundred_thousand.fill(staging)
-                _make_ready(home, server, up)
-                yield up
-    finally:
-        processes.stop(home)
-        for process in started:
-            process.wait()
-        postgres.stop(home.postgres)
-
-
-def _start(
-    home: Home, server: EmbeddedPostgres, environment: Mapping[str, str], started: list[subprocess.Popen[bytes]]
-) -> None:
-    airflow.write_passwords(home)
-    migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
-    started.append(migration)
-    migrate(server.dsn("bridge").replace("postgresql://", "postgresql+psycopg://", 1))
-    sandbox.fill_totara(server)
-    processes.finish(home, "migrate", migration)
-    for name, arguments in airflow.SERVICES.items():
-        started.append(processes.start(home, name, (processes.program("airflow"), *arguments), environment))
-
-
-def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow) -> None:
-    with AirflowApi(up.address, login=airflow.LOGIN, password=airflow.PASSWORD) as api:
-        airflow.wait_until_healthy(home, api)
-        sandbox.store_connections(api, server, up.oracle.port, lambda _: None)
-    up.log_in()
-    _wait_for_dags(up)
-
-
-def _wait_for_dags(up: RunningAirflow) -> None:
-    files = {file.stem for file in (CHECKOUT / "dags").glob("*.py")}
-    while missing := files - {dag["dag_id"] for dag in up.api("GET", "dags")["dags"]}:
-        errors = up.api("GET", "importErrors")["import_errors"]
-        assert not errors, errors
-        assert missing
-        time.sleep(0.2)
-    for dag in files - {"push_completions"}:
-        up.pause(dag, False)
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """TCP ports on the loopback address where nothing listens now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -1,13 +1,10 @@
 """``extract_completions`` and ``load_mappings`` on 100 000 items: what is read, loaded and queued is what SQL finds."""
 
-import pytest
-
 from tests.e2e.running import RunningAirflow
 
 _STAGED = "SELECT count(*) FROM bridge.completion WHERE site = 'sbx' AND deleted_at IS NULL"
 
 
-@pytest.mark.timeout(600)
 def test_one_site_is_read_and_the_others_are_left_alone(airflow_up: RunningAirflow) -> None:
     big = "SELECT count(*), max(change_seq) FROM bridge.completion WHERE site = 'big'"
     others, before = airflow_up.rows(big), airflow_up.count(_STAGED)
@@ -24,7 +21,6 @@ def test_one_site_is_read_and_the_others_are_left_alone(airflow_up: RunningAirfl
     assert told["queued"] == airflow_up.count(items) == 0  # all of it is past
 
 
-@pytest.mark.timeout(600)
 def test_mappings_are_loaded_once_and_set_free_what_was_held(airflow_up: RunningAirflow) -> None:
     held = """
         SELECT i.user_id, count(*) AS items FROM bridge.export_queue q

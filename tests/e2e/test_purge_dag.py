@@ -3,8 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.e2e.running import RunningAirflow
 
 DAG, TASK = "purge_completions", "purge"
@@ -29,7 +27,6 @@ _KEPT = """
 _DAYS = {"items": 200, "log_rows": 300, "acknowledgements": 400, "audit_rows": 730, "alerts": 365}
 
 
-@pytest.mark.timeout(600)
 def test_what_is_old_is_deleted_and_nothing_else(airflow_up: RunningAirflow) -> None:
     kept, begun, times = airflow_up.rows(_KEPT), airflow_up.now(), _times(airflow_up)
     dry = airflow_up.counts(airflow_up.run(DAG, sent_days=200, log_days=300, dry_run=True), TASK)

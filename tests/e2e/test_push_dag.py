@@ -27,7 +27,6 @@ def pushing(airflow_up: RunningAirflow) -> Iterator[RunningAirflow]:
     airflow_up.pause(DAG, True)
 
 
-@pytest.mark.timeout(600)
 def test_everything_that_is_due_arrives(pushing: RunningAirflow) -> None:
     for run in pushing.api("GET", f"dags/{DAG}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]:
         pushing.end_of(DAG, run["dag_run_id"])  # which Airflow began for what was queued while it was paused

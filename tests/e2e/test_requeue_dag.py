@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.e2e.running import RunningAirflow
 
 DAG, TASK = "requeue_completions", "requeue"
@@ -110,7 +108,6 @@ def test_numbers_learner_and_fingerprint_select_together(airflow_up: RunningAirf
     assert of_learner["selected"] == sum(item["username"] == learner for item in named)
 
 
-@pytest.mark.timeout(600)
 def test_everything_that_stopped_can_be_requeued_at_once(airflow_up: RunningAirflow) -> None:
     stopped = """
         SELECT count(*) FROM bridge.export_queue q JOIN bridge.completion_instance i ON i.id = q.instance_id

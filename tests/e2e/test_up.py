@@ -169,9 +169,9 @@ def test_a_run_that_fails_is_told_in_the_words_of_its_task(first: tuple[Up, str]
     told: list[str] = []
     with (
         AirflowApi(f"http://127.0.0.1:{up.airflow_port}", login="admin", password="admin") as api,
-        pytest.raises(LocalRunFailed, match=r"^extract_completions failed in extract_sbx: There is no site nowhere"),
+        pytest.raises(LocalRunFailed, match=r"^extract_completions failed in extract_sbx: Deletions are confirmed for"),
     ):
-        run_to_end(api, EXTRACT, {"sites": ["nowhere"]}, told.append)
+        run_to_end(api, EXTRACT, {"confirm_deletions": True}, told.append)
     assert told == []
 
 

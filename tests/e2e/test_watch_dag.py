@@ -3,8 +3,6 @@
 import time
 from typing import Any
 
-import pytest
-
 from tests.e2e.hundred_thousand import JUST_DEAD
 from tests.e2e.running import RunningAirflow
 from tests.receivers import Mail, Mailbox, Webhook
@@ -22,7 +20,6 @@ _JUST_DEAD = """
 """
 
 
-@pytest.mark.timeout(600)
 def test_broken_promises_are_alerts_once_until_they_are_kept(airflow_up: RunningAirflow) -> None:
     assert airflow_up.count(_JUST_DEAD) == JUST_DEAD
     told = airflow_up.counts(airflow_up.run(DAG), "check")
@@ -45,7 +42,6 @@ def test_broken_promises_are_alerts_once_until_they_are_kept(airflow_up: Running
     assert dead["id"] not in {alert["id"] for alert in airflow_up.rows(_OPEN)}
 
 
-@pytest.mark.timeout(600)
 def test_a_missed_deadline_is_told_once_and_so_is_its_end(
     airflow_up: RunningAirflow, mailbox: Mailbox, webhook: Webhook
 ) -> None:

@@ -1,4 +1,4 @@
-"""Databases reached over TCP, for what a Unix socket cannot show: a real PostgreSQL and a real MariaDB."""
+"""Databases reached over TCP, for what a Unix socket cannot show; and learners to whom everything has happened."""
 
 import os
 import shutil
@@ -6,13 +6,21 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pymysql
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, create_engine
+
+from tests.bridge import Bridge
+from tests.life import World, let_live
+from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.sandbox.totara import schema
+from totara_bridge.sandbox.totara.seed import seed
+from totara_bridge.staging.migrate import migrate
 
 _PASSWORD = "admin-Pa55word"
 #: Daemons are not on everybody's PATH.
@@ -90,3 +98,29 @@ def mariadb() -> Iterator[URL]:
     drain.join()
     server.stderr.close()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def lived(new_database: Callable[[str], str]) -> World:
+    """The world in two databases that every test gets copies of: the life takes longer than a copy."""
+    staging, totara = (
+        create_engine(new_database(word).replace("postgresql://", "postgresql+psycopg://", 1))
+        for word in ("lived_staging", "lived_totara")
+    )
+    migrate(staging.url.render_as_string(hide_password=False))
+    schema.create(totara)
+    seed(totara)
+    with SandboxOracle() as oracle:
+        world = let_live(Bridge(staging, totara), oracle)
+    staging.dispose()
+    totara.dispose()
+    return world
+
+
+@pytest.fixture
+def world(lived: World, copy_of: Callable[[str], Engine], oracle: SandboxOracle) -> World:
+    """The same for one test, but for the Oracle, which has forgotten what it got."""
+    staging, totara = (str(engine.url.database) for engine in (lived.bridge.staging, lived.bridge.totara.engine))
+    bridge = Bridge(copy_of(staging), copy_of(totara))
+    bridge.now, bridge.plan = lived.bridge.now, lived.bridge.plan
+    return replace(lived, bridge=bridge, oracle=oracle)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.items import NOW, Items, items_in
 from totara_bridge.alert_name import AlertName
-from totara_bridge.staging import alert
-from totara_bridge.staging.alert import Broken, Notice
+from totara_bridge.staging import alert, notice
+from totara_bridge.staging.alert import Broken
+from totara_bridge.staging.notice import Notice
 
 MAIL, CHAT = "mail", "chat"
 MINUTE = timedelta(minutes=1)
@@ -42,12 +43,12 @@ def resolve(staging: Items, subject: str = "oracle", *, because: str | None = No
 
 def pending(staging: Items, *channels: str) -> Sequence[Notice]:
     with staging.staging.begin() as transaction:
-        return alert.pending(transaction, channels)
+        return notice.pending(transaction, channels)
 
 
-def told(staging: Items, notice: Notice, error: str | None = None) -> None:
+def told(staging: Items, which: Notice, error: str | None = None) -> None:
     with staging.staging.begin() as transaction:
-        alert.told(transaction, notice, error=error, now=NOW)
+        notice.told(transaction, which, error=error, now=NOW)
 
 
 def tell_all(staging: Items, *channels: str) -> list[tuple[str, str]]:
@@ -241,3 +242,35 @@ def test_a_new_channel_hears_of_what_is_open(staging: Items) -> None:
 def _open(staging: Items) -> Sequence[alert.Alert]:
     with staging.staging.begin() as transaction:
         return alert.open_alerts(transaction)
+
+
+def test_of_late_runs_the_first_counts_until_it_has_ended(staging: Items) -> None:
+    for run in ("first", "second"):
+        with staging.staging.begin() as transaction:
+            alert.raise_alert(
+                transaction, name=AlertName.RUN_LATE, subject="push_completions", words=f"{run}.", run_id=run, now=NOW
+            )
+    [row] = staging.sql("SELECT run_id, words FROM bridge.alert")
+    assert row == {"run_id": "first", "words": "first."}
+
+
+def test_only_the_alert_that_was_found_is_resolved(staging: Items) -> None:
+    raise_it(staging)
+    with staging.staging.begin() as transaction:
+        [found] = alert.open_alerts(transaction)
+    resolve(staging)
+    raise_it(staging, minutes=2)
+    with staging.staging.begin() as transaction:
+        assert not alert.resolve_found(transaction, found, now=NOW + 3 * MINUTE)
+    assert staging.sql("SELECT count(*) AS open FROM bridge.alert WHERE resolved_at IS NULL") == [{"open": 1}]
+
+
+def test_alerts_of_a_newer_bridge_are_left_alone(staging: Items, caplog: pytest.LogCaptureFixture) -> None:
+    raise_it(staging)
+    staging.sql(
+        "INSERT INTO bridge.alert (name, subject, words, raised_at, seen_at) VALUES ('newer', 'hr', 'x', now(), now())"
+    )
+    with staging.staging.begin() as transaction:
+        assert [each.name for each in alert.open_alerts(transaction)] == [DOWN]
+    assert tell_all(staging, MAIL) == [(MAIL, "raised")]
+    assert "this version of the bridge knows no alert newer (of hr)" in caplog.text

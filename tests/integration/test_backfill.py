@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.bridge import DESTINATION, SITE, Bridge
 from totara_bridge.backfill import Backfilled
@@ -148,8 +148,10 @@ def test_a_dry_run_changes_nothing(extracted: Bridge) -> None:
         "lacking": ALL,
         "delivered": 0,
         "queued": 0,
+        "cancelled": 0,
         "withheld": done.found.withheld,
         "resendable": 0,
+        "left_out": 0,
         "waiting": 0,
         "minutes": None,
         "queued_now": 0,
@@ -159,15 +161,16 @@ def test_a_dry_run_changes_nothing(extracted: Bridge) -> None:
     assert {table: extracted.rows(f"SELECT * FROM bridge.{table}") for table in tables} == before
 
 
-def logged(bridge: Bridge, *requests: tuple[int, int, str], destination: str = DESTINATION) -> None:
-    """Requests in the log: at which minute, with how many items, and how it ended."""
-    for minute, items, outcome in requests:
+def logged(bridge: Bridge, *requests: tuple[int, int, int, str], destination: str = DESTINATION) -> None:
+    """Requests in the log: at which second, for how many, with how many items, and how it ended."""
+    for second, took, items, outcome in requests:
         sql(
             bridge,
             """INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, http_status, outcome)
-               VALUES (gen_random_uuid(), :destination, :at, 5, :items, 200, :outcome)""",
+               VALUES (gen_random_uuid(), :destination, :at, :took, :items, 200, :outcome)""",
             destination=destination,
-            at=bridge.now.replace(second=10) + timedelta(minutes=minute),
+            at=bridge.now + timedelta(seconds=second),
+            took=took * 1000,
             items=items,
             outcome=outcome,
         )
@@ -180,33 +183,58 @@ def minutes(bridge: Bridge) -> int | None:
 
 def test_how_long_it_takes_is_known_from_the_log(extracted: Bridge, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "totara_bridge.backfill")
-    logged(extracted, (0, 1_000, "sent"), destination="another")
-    logged(extracted, (0, 1_000, "shadow"))
+    logged(extracted, (0, 1, 1_000, "sent"), destination="another")
+    logged(extracted, (0, 1, 1_000, "shadow"))
     assert minutes(extracted) is None
-    assert "not known yet" in caplog.text
-    logged(extracted, (1, 100, "timeout"))
+    assert "not known yet: nothing was sent to it so far" in caplog.text.splitlines()[-1]
+    logged(extracted, (0, 30, 100, "timeout"))
     assert minutes(extracted) is None, "nothing was sent yet"
-    logged(extracted, (1, 100, "sent"), (2, 60, "sent"), (2, 39, "partly"), (600, 1, "sent"))
-    assert minutes(extracted) == 15, "998 at 200 in three minutes"
-    assert "about 15 minutes at the present 67 items a minute" in caplog.text.splitlines()[-1]
+    logged(extracted, (30, 15, 100, "sent"), (45, 15, 99, "partly"))
+    assert minutes(extracted) == 6, "998 at 199 in a minute"
+    assert "about 6 minutes at the present 199 items a minute" in caplog.text.splitlines()[-1]
+
+
+def test_from_small_requests_nothing_is_known(extracted: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "totara_bridge.backfill")
+    logged(extracted, *((1_200 * each, 1, 1, "sent") for each in range(30)), (40_000, 1, 49, "sent"))
+    assert minutes(extracted) is None
+    assert "not known yet: only small requests so far" in caplog.text.splitlines()[-1]
+    logged(extracted, (50_000, 60, 50, "sent"))
+    assert minutes(extracted) == 20, "998 at 50 in a minute"
+
+
+def test_requests_that_were_in_flight_together_count_together(extracted: Bridge) -> None:
+    logged(extracted, *((start, 30, 100, "sent") for start in (0, 1, 2, 3, 30, 29, 28, 27)))
+    assert minutes(extracted) == 2, "998 at 800 in a minute"
+
+
+def test_times_in_which_no_request_was_made_do_not_count(extracted: Bridge) -> None:
+    logged(extracted, (0, 20, 100, "sent"), (50, 10, 100, "sent"))
+    assert minutes(extracted) == 5, "998 at 200 in a minute, of which half a minute's rest"
+    logged(extracted, (36_000, 60, 200, "sent"))
+    assert minutes(extracted) == 5, "998 at 400 in two minutes"
 
 
 def test_only_the_newest_requests_count(extracted: Bridge) -> None:
-    logged(extracted, (0, 1, "sent"))
+    logged(extracted, (0, 60, 100, "sent"))
     sql(
         extracted,
         """INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, http_status, outcome)
-           SELECT gen_random_uuid(), :destination, :at, 5, 1, 200, 'sent' FROM generate_series(1, 1000)""",
+           SELECT gen_random_uuid(), :destination, :at, 600000, 100, 200, 'sent' FROM generate_series(1, 1000)""",
         destination=DESTINATION,
         at=extracted.now + timedelta(hours=1),
     )
-    assert minutes(extracted) == 1, "998 at 1 000 in one minute"
-    sql(extracted, "DELETE FROM bridge.export_log WHERE id = (SELECT max(id) FROM bridge.export_log)")
-    assert minutes(extracted) == 2, "998 at 1 000 in two minutes"
+    assert minutes(extracted) == 1, "998 at 100 000 in ten minutes"
+    small = """INSERT INTO bridge.export_log (batch, destination, at, duration_ms, items, http_status, outcome)
+               SELECT gen_random_uuid(), :destination, :at, 5, 1, 200, 'sent' FROM generate_series(1, :count)"""
+    sql(extracted, small, destination=DESTINATION, at=extracted.now + timedelta(hours=2), count=9_999)
+    assert minutes(extracted) == 100, "998 at 100 in ten minutes: the newest of the large ones"
+    sql(extracted, small, destination=DESTINATION, at=extracted.now + timedelta(hours=2), count=1)
+    assert minutes(extracted) is None
 
 
 def test_a_rate_caps_what_the_log_says(extracted: Bridge) -> None:
-    logged(extracted, (0, 1_000, "sent"))
+    logged(extracted, (0, 60, 1_000, "sent"))
     assert minutes(extracted) == 1
     sql(
         extracted,
@@ -218,7 +246,7 @@ def test_a_rate_caps_what_the_log_says(extracted: Bridge) -> None:
 
 
 def test_what_waits_already_takes_its_time_too(extracted: Bridge) -> None:
-    logged(extracted, (0, 100, "sent"))
+    logged(extracted, (0, 60, 100, "sent"))
     assert minutes(extracted) == 10
     queued = extracted.backfill().queued
     states = ["failed", "sending", "sent"]
@@ -256,6 +284,18 @@ def test_who_asked_for_what_is_written_down_once_for_a_run(extracted: Bridge) ->
     extracted.later(minutes=1)
     extracted.backfill(**asked)
     assert number(extracted, "FROM bridge.audit_log") == 2
+
+
+def test_what_was_cancelled_is_counted_apart(extracted: Bridge, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "totara_bridge.backfill")
+    extracted.backfill()
+    assert "were cancelled" not in caplog.text
+    ids = [row["id"] for row in extracted.rows("SELECT id FROM bridge.export_queue ORDER BY id LIMIT 5")]
+    with extracted.staging.begin() as transaction:
+        by_hand.cancel(transaction, ids, by="ann", words="taken back", now=extracted.now)
+    done = extracted.backfill()
+    assert (done.queued, done.found.queued, done.counts()["cancelled"]) == (0, ALL - 5, 5)
+    assert "5 were cancelled: requeue_completions sends them" in caplog.text
 
 
 # in slices
@@ -461,6 +501,59 @@ def test_what_was_purged_is_sent_as_posted_and_an_edit_does_not_change_it(
     assert (after["payload"], after["revision"]) == (item["payload"], item["revision"])
 
 
+@pytest.mark.parametrize("corrections", [False, True], ids=["reported", "cancelled"])
+def test_what_was_purged_and_edited_since_is_left_out_and_counted(
+    delivered: Bridge, oracle: SandboxOracle, caplog: pytest.LogCaptureFixture, corrections: bool
+) -> None:
+    """Nothing new goes out under an old revision, and a correction that was cancelled can still be sent."""
+    caplog.set_level(logging.INFO, "totara_bridge.backfill")
+    delivered.plan = replace(delivered.plan, destinations=[Wants(DESTINATION, corrections=corrections)])
+    everything = again(delivered, dry_run=True).outlook.resendable
+    purged, kept = delivered.rows(
+        """SELECT q.id, i.user_id, i.course_id FROM bridge.export_queue q
+           JOIN bridge.completion_instance i ON i.id = q.instance_id
+           WHERE i.archived_at IS NULL ORDER BY q.id LIMIT 2"""
+    )
+    sql(delivered, "DELETE FROM bridge.export_queue WHERE id <> :kept", kept=kept["id"])
+    day = tenth_day(delivered)
+    for each in (purged, kept):
+        delivered.totara.edit_date(each["user_id"], each["course_id"], at=1)
+    assert delivered.extract().corrections == (2 if corrections else 0)
+    delivered.later(minutes=1)
+    with delivered.staging.begin() as transaction:
+        waiting = [row["id"] for row in delivered.rows("SELECT id FROM bridge.export_queue WHERE kind = 'correction'")]
+        by_hand.cancel(transaction, waiting, by="ann", words="not now", now=delivered.now)
+    dry = delivered.backfill(resend=True, until=day, dry_run=True)
+    assert (dry.outlook.resendable, dry.outlook.changed, dry.counts()["left_out"]) == (everything - 1, 1, 1)
+    assert "1 are left out: they were purged and edited since" in caplog.text
+    done = delivered.backfill(resend=True, until=day)
+    assert (done.resent, done.counts()["left_out"]) == (everything - 1, 1)
+    with delivered.staging.begin() as transaction:
+        fits = by_hand.requeue(transaction, waiting[:1], by="ann", words="now", now=delivered.now)
+    assert fits.done == (1 if corrections else 0)
+    delivered.push(oracle)
+    told = {item["payload"]["idempotencyKey"]: item["conflicts"] for item in oracle.items(limit=100)}
+    assert set(told.values()) == {0}
+
+
+def test_a_purge_in_between_takes_nothing_from_a_resend(delivered: Bridge, oracle: SandboxOracle) -> None:
+    everything = again(delivered, dry_run=True).outlook.resendable
+    purged: list[int] = []
+
+    def purge(_: object, __: object, statement: str, *___: object) -> None:
+        """After the slice was read, before its items are moved."""
+        if "SET state = 'queued', lane = 'backfill'" in statement and len(purged) < 2:
+            purged.append(sql(delivered, "DELETE FROM bridge.export_queue WHERE id % 3 = :part", part=len(purged)))
+
+    event.listen(delivered.staging, "before_cursor_execute", purge)
+    done = again(delivered, slice_size=5)
+    event.remove(delivered.staging, "before_cursor_execute", purge)
+    assert min(purged) > 0
+    assert (done.resent, done.counts()["left_out"]) == (everything, 0)
+    assert delivered.push(oracle).sent == everything
+    assert set(oracle.times_received().values()) == {2}
+
+
 def test_what_lacks_today_what_the_template_requires_is_left_out_once_purged(delivered: Bridge) -> None:
     everything = again(delivered, dry_run=True).outlook.resendable
     numbered = Template(
@@ -470,7 +563,7 @@ def test_what_lacks_today_what_the_template_requires_is_left_out_once_purged(del
     [kept] = delivered.rows("SELECT id, payload FROM bridge.export_queue ORDER BY id LIMIT 1")
     sql(delivered, "DELETE FROM bridge.export_queue WHERE id <> :id", id=kept["id"])
     done = again(delivered)
-    assert (done.outlook.resendable, done.resent) == (everything, 1)
+    assert (done.outlook.resendable, done.resent, done.counts()["left_out"]) == (everything, 1, everything - 1)
     assert delivered.rows("SELECT id, payload FROM bridge.export_queue") == [kept]
 
 

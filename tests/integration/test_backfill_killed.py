@@ -33,7 +33,8 @@ from datetime import datetime
 from types import SimpleNamespace
 from totara_bridge.orchestration.tasks.backfill import backfill_destination
 run = SimpleNamespace(run_after=datetime.fromisoformat(sys.argv[1]), triggering_user_name="ann")
-backfill_destination("oracle", {"from_date": "1970-01-01", "dry_run": False}, run, None)
+form = {"from_date": "1970-01-01", "dry_run": False, "resend": sys.argv[2] == "True"}
+backfill_destination("oracle", form, run, None)
 """
 
 
@@ -154,12 +155,19 @@ def test_killed_while_it_resends_it_sends_each_once_more(
     assert len(extracted.rows("SELECT FROM bridge.audit_log WHERE at = :at", at=asked_at)) == 1
 
 
+@pytest.mark.parametrize(
+    ("resend", "what_to_do"),
+    [
+        (False, "clear its task, or trigger another run, and it goes on from there."),
+        (True, "clear its task, and it goes on from there; another run sends all of it again."),
+    ],
+)
 def test_a_task_that_is_told_to_end_ends_its_slice_and_can_be_tried_again(
-    extracted: Bridge, blocking: Connection, wait_until: WaitUntil
+    extracted: Bridge, blocking: Connection, wait_until: WaitUntil, resend: bool, what_to_do: str
 ) -> None:
     queue_one(blocking, 50)
     address = extracted.staging.url.render_as_string(False).replace("+psycopg", "")
-    with in_a_process(TASK, extracted.now.isoformat(), TOTARA_BRIDGE_DATABASE_URL=address) as process:
+    with in_a_process(TASK, extracted.now.isoformat(), str(resend), TOTARA_BRIDGE_DATABASE_URL=address) as process:
         wait_until(lambda: blocked(extracted) or process.poll() is not None)
         process.terminate()
         blocking.rollback()
@@ -167,7 +175,7 @@ def test_a_task_that_is_told_to_end_ends_its_slice_and_can_be_tried_again(
     assert process.returncode == 1
     assert words.splitlines()[-1] == (
         f"totara_bridge.errors.Transient: The backfill of oracle was stopped after {ALL} were queued, 0 held and 0 "
-        "queued to be sent again: clear its task, or trigger another run, and it goes on from there."
+        f"queued to be sent again: {what_to_do}"
     )
     assert extracted.states() == {"queued": ALL}
     assert extracted.backfill().queued == 0

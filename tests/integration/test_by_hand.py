@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.items import DESTINATION, NOW, Claim, Items, a_new_item, items_in
-from totara_bridge.extract.enqueue import Wants, item_key
+from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.unhold import unhold
 from totara_bridge.staging import by_hand, completion, deliverable, queue
 from totara_bridge.staging.by_hand import Done
+from totara_bridge.staging.record_key import item_key
 from totara_bridge.staging.states import Kind, Lane
 
 LATER = NOW + timedelta(hours=1)

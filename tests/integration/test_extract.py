@@ -259,7 +259,17 @@ def test_a_believable_number_of_deletions_is_carried_out_and_more_is_asked_about
     with pytest.raises(DeletionsUnconfirmed, match=r"160 of 1600 completions gone.*confirm_deletions"):
         extracted.full_compare()
     assert extracted.rows("SELECT count(*) AS n FROM bridge.completion WHERE deleted_at IS NOT NULL")[0]["n"] == 0
-    assert extracted.full_compare(confirm_deletions=True).completions.deleted == 160
+    audited = "SELECT actor, subject, details FROM bridge.audit_log WHERE action = 'confirm_deletions'"
+    assert extracted.rows(audited) == []
+    assert extracted.full_compare(confirm_deletions=True, by="ann").completions.deleted == 160
+    details = {"what": "completions", "gone": 160, "staged": 1600}
+    assert {"actor": "ann", "subject": "sbx", "details": details} in extracted.rows(audited)
+
+
+def test_a_confirmation_that_nothing_needed_is_not_written_down(extracted: Bridge) -> None:
+    extracted.totara.delete_completion(*extracted.totara.pair_with(status=25))
+    extracted.full_compare(confirm_deletions=True, by="ann")
+    assert extracted.rows("SELECT action FROM bridge.audit_log") == []
 
 
 def test_another_totara_is_refused(extracted: Bridge) -> None:

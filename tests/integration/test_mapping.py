@@ -52,6 +52,21 @@ def load(staged: Items, text: str, kind: MappingKind = "learner", **changes: Any
     return load_mappings(staged.staging, text, kind=kind, **usual | changes)
 
 
+def test_who_loaded_what_is_written_down_and_no_number_of_it(staged: Items) -> None:
+    csv = "site,id,number\nsbx,7,ORCL-7\nsbx,8,ORCL-8\nno,9,ORCL-9\n"
+    load(staged, csv, dry_run=True)
+    assert staged.sql("SELECT * FROM bridge.audit_log") == []
+    load(staged, csv)
+    load(staged, "site,id,number\nsbx,7,\n", by="eve")
+    audited = staged.sql("SELECT actor, action, subject, details FROM bridge.audit_log ORDER BY id")
+    counts = {"kind": "learner", "added": 0, "changed": 0, "unchanged": 0, "removed": 0, "refused": 0}
+    usual = {"action": "load_mappings", "subject": DESTINATION}
+    assert audited == [
+        usual | {"actor": "ann", "details": counts | {"added": 2, "refused": 1}},
+        usual | {"actor": "eve", "details": counts | {"removed": 1}},
+    ]
+
+
 def numbers(staged: Items, kind: MappingKind = "learner", destination: str = DESTINATION) -> dict[tuple[str, int], str]:
     """What is there."""
     with staged.staging.begin() as transaction:

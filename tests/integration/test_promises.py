@@ -1,6 +1,7 @@
 """Promises: what is broken is one alert for as long as it is broken, counted from what the tables say."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from totara_bridge.push.flow import FAILURES_TO_OPEN
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.staging import alert, setting
 from totara_bridge.staging.setting import EVERYWHERE
-from totara_bridge.watch import Watched, watch
+from totara_bridge.watch import FEWEST, Watched, watch
 
 CONFIG = f"""
 [[sites]]
@@ -254,9 +255,87 @@ def test_what_is_switched_off_or_only_shown_promises_nothing(
     assert words(bridge, AlertName.UNDELIVERED).endswith(
         "A manager has switched it off." if name == "enabled" else "It is in shadow mode, which sends nothing."
     )
+    bridge.later(minutes=50)  # not yet silent
     switch(bridge, name, not value, scope)
+    bridge.later(minutes=1)
     look(bridge, config)
-    assert found(bridge) == [("undelivered", DESTINATION, False), ("undelivered", DESTINATION, True)]
+    assert found(bridge) == [("undelivered", DESTINATION, False)]  # the promise counts from now on
+    bridge.later(hours=24)
+    look(bridge, config)
+    assert ("undelivered", DESTINATION, True) in found(bridge)
+
+
+@pytest.mark.parametrize(("name", "value"), [("enabled", False), ("shadow", True)])
+def test_what_waited_while_nothing_was_promised_is_not_late_once_it_is(
+    bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle, name: str, value: bool
+) -> None:
+    bridge.queue_new(FEWEST)
+    switch(bridge, name, value, DESTINATION)
+    bridge.later(days=3)
+    bridge.extract()
+    switch(bridge, name, not value, DESTINATION)
+    bridge.later(minutes=1)
+    look(bridge, config)
+    assert bridge.push(oracle).sent == FEWEST
+    for _ in range(3):
+        look(bridge, config)
+        bridge.later(hours=20)
+        bridge.extract()
+    assert found(bridge) == []
+
+
+def test_a_site_is_not_silent_because_nothing_was_read_while_all_was_switched_off(
+    bridge: Bridge, config: BridgeConfig
+) -> None:
+    bridge.extract()
+    switch(bridge, "enabled", False)
+    bridge.later(days=3)
+    switch(bridge, "enabled", True)
+    bridge.later(hours=26)
+    look(bridge, config)
+    assert found(bridge) == []
+    bridge.later(minutes=1)
+    look(bridge, config)
+    assert found(bridge) == [("silence", SITE, True)]
+
+
+def test_that_it_was_down_before_it_was_switched_off_says_nothing_until_it_is_asked_again(
+    bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle
+) -> None:
+    bridge.queue_new(5)
+    oracle.faults({"match": {}, "action": {"status": 503}})
+    be_down(bridge, config, oracle)
+    switch(bridge, "enabled", False, DESTINATION)
+    look(bridge, config)
+    bridge.later(hours=60)
+    switch(bridge, "enabled", True, DESTINATION)
+    bridge.later(minutes=14)
+    bridge.extract()
+    look(bridge, config)
+    assert found(bridge) == [("destination_down", DESTINATION, False)]
+    be_down(bridge, config, oracle)
+    assert found(bridge) == [("destination_down", DESTINATION, False), ("destination_down", DESTINATION, True)]
+
+
+def be_down(bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle) -> None:
+    """For longer than anybody bears without a word."""
+    for _ in range(4):
+        with suppress(OracleUnavailable):
+            bridge.push(oracle)
+        bridge.later(minutes=15)
+        look(bridge, config)
+    assert found(bridge)[-1] == ("destination_down", DESTINATION, True)
+
+
+def test_a_destination_that_refuses_items_answers(bridge: Bridge, config: BridgeConfig, oracle: SandboxOracle) -> None:
+    bridge.queue_new(4)
+    oracle.faults({"match": {}, "action": {"status": 503}})
+    be_down(bridge, config, oracle)
+    oracle.faults({"match": {}, "action": {"item": "rejected", "message": "no such course"}})
+    bridge.later(hours=6)
+    assert bridge.push(oracle).dead == 4
+    look(bridge, config)
+    assert ("destination_down", DESTINATION, False) in found(bridge)
 
 
 @pytest.mark.parametrize(

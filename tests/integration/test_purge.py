@@ -1,6 +1,7 @@
 """What is finished goes when it is past its retention, nothing else does, and nothing is ever sent again for it."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -24,12 +25,15 @@ from tests.integration.test_states import INSTANCES, Life
 from tests.items import NOW, Claim, Items, items_in
 from totara_bridge import purge
 from totara_bridge.config import BridgeConfig, Destination, Site
+from totara_bridge.errors import Transient
+from totara_bridge.extract import enqueue
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.purge import SLICE, Asked, Purged
 from totara_bridge.sandbox.oracle.server import SandboxOracle
-from totara_bridge.staging import delivery, setting, trace
+from totara_bridge.staging import completion, delivery, past, setting, trace
 from totara_bridge.staging import purge as staged
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.past import Past
 from totara_bridge.staging.purge import Cutoff, Stretch
 from totara_bridge.staging.schema import Table
 from totara_bridge.staging.states import State
@@ -453,9 +457,36 @@ def test_a_clean_stop_ends_between_two_slices(
     assert {name: stopped.counts[name] + rest.counts[name] for name in goes} == goes
 
 
+def test_what_keeps_other_purges_waiting_is_in_no_transaction_and_without_it_the_purge_stops(
+    old: Items, old_template: str, copy_of: Callable[[str], Engine], wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    goes, errors = run(Items(copy_of(old_template))).counts, list[Transient]()
+
+    def purging() -> None:
+        with pytest.raises(Transient) as stopped:
+            run(old)
+        errors.append(stopped.value)
+
+    mine = "datname = current_database() AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+    with blocked_at(old, 20):
+        thread = threading.Thread(target=purging)
+        thread.start()
+        wait_until(lambda: is_waiting(old))
+        assert old.sql(f"SELECT state, xact_start FROM pg_stat_activity WHERE {mine}") == [
+            {"state": "idle", "xact_start": None}
+        ]
+        old.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {mine}")
+    thread.join()
+    assert re.search(r"stopped after \d+ items; what is deleted is deleted: run it again", str(errors.pop()))
+    left = expected(old)["items"]
+    assert 0 < left < goes["items"]
+    rest = run(old)
+    assert (rest.finished, rest.counts["items"]) == (True, left)
+
+
 def test_a_second_purge_waits_for_the_first(old: Items) -> None:
     results: list[Purged] = []
-    with old.staging.begin() as first:
+    with staged.session(old.staging) as first:
         assert staged.begin(first)
         stop = threading.Event()
         waiting = threading.Thread(target=lambda: results.append(run(old, stop=stop)))
@@ -537,6 +568,7 @@ class PurgedLife(Life):
     """The life of a queue that is purged every now and then, of all that is not from this very moment."""
 
     purged: ClassVar[int]
+    put_again: ClassVar[int]
 
     @rule(limit=st.integers(1, INSTANCES))
     def deliver(self, limit: int) -> None:
@@ -567,6 +599,29 @@ class PurgedLife(Life):
         assert len(gone) == (done["items"] if done else 0)
         type(self).purged += len(gone)
 
+    @rule()
+    def resend_what_was_purged(self) -> None:
+        def act(transaction: Transaction) -> None:
+            completion.begin_merge(transaction)
+            asked = Past(DESTINATION, ["sbx"], since=NOW - timedelta(days=1))
+            before = self.now + timedelta(seconds=1)
+            rows = past.resendable(transaction, asked, before=before, after=0, slice_size=INSTANCES)
+            gone = [row for row in rows if row.item_id is None]
+            again = enqueue.put_again(transaction, gone, self.wants, by="ann", now=self.now)
+            type(self).put_again += again
+
+        self.do({"enqueue"}, act)
+
+    @invariant()
+    def no_amendment_is_left_behind(self) -> None:
+        """What follows an amendment in the queue is no older: it could not be sent any more, cancelled or not."""
+        assert not self.database.sql(
+            """
+            SELECT q.id FROM bridge.export_queue q JOIN bridge.export_queue later USING (destination, instance_id)
+            WHERE q.kind <> 'completion' AND later.id > q.id AND later.revision < q.revision
+            """
+        )
+
     @invariant()
     def nothing_follows_what_came_later(self) -> None:
         """What is on its way says nothing that a later delivery has overtaken; the ledger tells, purged or not."""
@@ -579,7 +634,7 @@ class PurgedLife(Life):
 
 
 def test_whatever_else_is_done_a_purge_makes_nothing_go_twice_or_late(database: Items) -> None:
-    PurgedLife.database, PurgedLife.moved_by, PurgedLife.purged = database, set(), 0
+    PurgedLife.database, PurgedLife.moved_by, PurgedLife.purged, PurgedLife.put_again = database, set(), 0, 0
     run_state_machine_as_test(
         PurgedLife,
         settings=settings(
@@ -592,6 +647,7 @@ def test_whatever_else_is_done_a_purge_makes_nothing_go_twice_or_late(database: 
         ),
     )
     assert PurgedLife.purged, "nothing was ever purged"
+    assert PurgedLife.put_again, "nothing that was purged was ever sent again"
 
 
 def test_what_was_purged_is_told_from_the_ledger(bridge: Bridge, oracle: SandboxOracle) -> None:

@@ -143,7 +143,7 @@ def test_what_was_delivered_is_not_lacking_after_a_purge(items: Items) -> None:
         assert [row.instance_id for rows in slices for row in rows] == [instances[2]]
         found = past.lacking(transaction, PAST, after=0, slice_size=10)
         assert [row.instance_id for row in found] == [instances[2]]
-        assert past.count(transaction, PAST) == PastCount(lacking=1, delivered=2, queued=0, withheld=0)
+        assert past.count(transaction, PAST) == PastCount(lacking=1, delivered=2, queued=0, cancelled=0, withheld=0)
         amended = deliverable.amended(transaction, destination=DESTINATION, change="revised", slice_size=1)
         assert [row.instance_id for rows in amended for row in rows] == delivered
 

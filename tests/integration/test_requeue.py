@@ -24,7 +24,7 @@ from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 from totara_bridge.staging import by_hand, completion
 from totara_bridge.staging.selection import Action, Selection
-from totara_bridge.staging.states import State
+from totara_bridge.staging.states import Lane, State
 
 REQUEUE, CANCEL = Action.REQUEUE, Action.CANCEL
 STATES = {
@@ -58,7 +58,8 @@ FILL = (
         destination, instance_id, kind, revision, idempotency_key, state, lane, next_attempt_at, payload, staged_at,
         queued_at, claim_token, claimed_from, claimed_at, lease_until, error_class, error_code, error_words, held_for,
         held_at, cancelled_by, first_posted_at, shadowed_at, sent_at)
-    SELECT destination, id, 'completion', 1, record_key, state, 'fresh', :now, '{}', :now,
+    SELECT destination, id, 'completion', 1, record_key, state,
+           (ARRAY['fresh', 'backfill', 'retry', 'backfill'])[1 + id % 4], :now, '{}', :now,
            cast(:now AS timestamptz) - id * interval '1 hour',
            CASE WHEN state = 'sending' THEN gen_random_uuid() END, CASE WHEN state = 'sending' THEN 'queued' END,
            CASE WHEN state = 'sending' THEN cast(:now AS timestamptz) END,
@@ -95,6 +96,7 @@ SOME_IDS = [*range(1, 400, 5), 10**15]
 CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
     "states": ({"states": (State.DEAD, State.HELD, State.FAILED)}, "q.state IN ('dead', 'held', 'failed')"),
     "ids": ({"ids": SOME_IDS}, "q.id < 400 AND q.id % 5 = 1"),
+    "lanes": ({"lanes": (Lane.FRESH, Lane.RETRY)}, "i.row_id % 2 = 0 OR q.kind = 'correction'"),
     "destinations": ({"destinations": ["archive"]}, "q.destination = 'archive'"),
     "sites": ({"sites": ["sbx"]}, "i.row_id % 5 > 0"),
     "courses": ({"courses": ["safety-*", "k?"]}, "i.course_id < 10"),
@@ -314,6 +316,7 @@ def test_the_audit_log_says_who_and_what_and_names_no_learner(full: Items) -> No
     assert (row["actor"], row["action"], row["subject"], row["at"]) == ("ann", "cancel", "archive", NOW)
     assert row["details"] == {
         "states": ["dead", "held", "failed"],
+        "lanes": ["fresh", "retry"],
         "ids": len(SOME_IDS),
         "sites": ["sbx"],
         "courses": ["safety-*", "k?"],

@@ -12,7 +12,7 @@ from totara_bridge.route import Route
 from totara_bridge.staging import selection
 from totara_bridge.staging.error_group import error_groups
 from totara_bridge.staging.selection import Action, Selection
-from totara_bridge.staging.states import State
+from totara_bridge.staging.states import Lane, State
 
 #: One item in so many is not sent, of those one in six in each state.
 RARE = 100
@@ -75,6 +75,7 @@ SELECTIONS = [
     *(asked_for((state,)) for state in State if state not in (State.SENT, State.SENDING)),
     asked_for(ALL),
     asked_for(ALL, destinations=["oracle"]),
+    asked_for(ALL, lanes=[Lane.FRESH]),
     asked_for(ALL, route=LEARNERS, error_class="refused", queued_until=NOW),
     asked_for(ALL, ids=[*range(1, 10_000, 10)]),
 ]

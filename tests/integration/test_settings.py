@@ -1,6 +1,7 @@
 """A manager's switches: the destination's own over those for all over the defaults, and never out of bounds."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from tests.items import NOW, Items, items_in
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.push.flow import wait_before_retry
-from totara_bridge.settings import Channel, Settings
+from totara_bridge.settings import ONLY_FOR_ALL, Channel, Settings
 from totara_bridge.staging import setting
 from totara_bridge.staging.setting import EVERYWHERE
 
@@ -149,6 +150,7 @@ def test_the_bounds_belong_to_the_switch(table: Items, name: str) -> None:
         ("log_retention", "P3651D"),
         ("alert_channels", "ops_mail"),
         ("alert_channels", [{"connection": " "}]),
+        ("alert_channels", [{"connection": "x" * 201}]),
         ("alert_channels", [{"connection": "ops_mail", "to": ["nobody"]}]),
         ("alert_channels", [{"connection": "chat", "form": "morse"}]),
     ],
@@ -164,6 +166,44 @@ def test_an_alert_channel_is_given_once(table: Items) -> None:
     assert read(table).alert_channels == (Channel(connection="ops_mail", to=("ops@example.com",)),)
     with pytest.raises(ConfigurationInvalid, match="the alert channel ops_mail is given twice"):
         write(table, EVERYWHERE, "alert_channels", [channel, channel])
+
+
+def test_an_alert_channel_is_named_and_never_an_address(table: Items) -> None:
+    address = "slack://TokenA/TokenB/very-secret"
+    with pytest.raises(ConfigurationInvalid, match="the name of an Airflow Connection, no address") as refused:
+        write(table, EVERYWHERE, "alert_channels", [{"connection": address}])
+    assert "very-secret" not in f"{refused.value} {refused.value.__cause__}"
+    assert table.sql("SELECT details FROM bridge.audit_log") == []
+
+
+def test_the_audit_log_counts_the_addresses_of_an_alert_channel(table: Items) -> None:
+    mail = {"connection": "ops_mail", "to": ["zoe@example.com", "bud@example.com"]}
+    older = """'[{"connection": "x://secret"}]'"""
+    table.sql(f"INSERT INTO bridge.setting VALUES ('bridge', 'alert_channels', {older}, now(), 'ann')")
+    write(table, EVERYWHERE, "alert_channels", [mail, {"connection": "hook"}])
+    write(table, EVERYWHERE, "alert_channels", [mail | {"to": ["li@example.com"]}])
+    hook = {"connection": "hook", "to": 0, "form": "json"}
+    counted = [{"connection": "ops_mail", "to": 2, "form": "json"}, hook]
+    audited = table.sql("SELECT details FROM bridge.audit_log ORDER BY id")
+    assert [(row["details"]["from"], row["details"]["to"]) for row in audited] == [
+        ("not valid", counted),
+        (counted, [{"connection": "ops_mail", "to": 1, "form": "json"}]),
+    ]
+
+
+def test_a_change_that_waits_for_another_is_audited_with_what_that_left(
+    table: Items, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    write(table, EVERYWHERE, "batch_size", 10)
+    waiting = "SELECT 1 AS one FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with table.staging.begin() as transaction:
+            setting.write(transaction, name="batch_size", value=20, by="ann", now=NOW)
+            back = pool.submit(write, table, EVERYWHERE, "batch_size", 10)
+            wait_until(lambda: bool(table.sql(waiting)))
+        back.result()
+    audited = table.sql("SELECT details FROM bridge.audit_log ORDER BY id")
+    assert [(row["details"]["from"], row["details"]["to"]) for row in audited] == [(None, 10), (10, 20), (20, 10)]
 
 
 def test_every_change_is_audited_with_the_old_and_the_new_value(table: Items) -> None:
@@ -196,3 +236,18 @@ def test_a_switch_of_a_later_version_is_passed_over(table: Items) -> None:
 def test_settings_do_not_change_while_they_are_used() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().batch_size = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", sorted(ONLY_FOR_ALL))
+def test_what_counts_for_all_only_is_refused_for_a_destination(table: Items, name: str) -> None:
+    value = Settings().model_dump(mode="json")[name]
+    with pytest.raises(ConfigurationInvalid, match=f"The setting {name} counts for all only: set it without a dest"):
+        write(table, "oracle", name, value)
+    write(table, EVERYWHERE, name, value)
+
+
+def test_one_switch_is_read_whatever_the_others_say(table: Items) -> None:
+    write(table, EVERYWHERE, "max_attempts", 3)
+    table.sql("INSERT INTO bridge.setting VALUES ('bridge', 'batch_size', '5000', now(), 'ann')")
+    with table.staging.connect() as transaction:
+        assert setting.read(transaction, only="max_attempts") == Settings(max_attempts=3)

@@ -56,7 +56,7 @@ class Life(RuleBasedStateMachine):
         self.now = NOW
         self.states: dict[int, State] = {}
         self.claims = [Claim([])]  # the first holds nothing
-        self.sent: list[int] = []  # an item for each sending
+        self.sent: list[tuple[int, str, int]] = []  # of each sending: the instance, the kind and the revision
         self.wants = Wants(DESTINATION, corrections=True, withdrawals=True, template=STRICT)
 
     @initialize()
@@ -76,8 +76,9 @@ class Life(RuleBasedStateMachine):
 
     def watch(self, verbs: set[str]) -> None:
         """Hold each move since the last look against the table."""
-        found = self.database.sql("SELECT id, state FROM bridge.export_queue")
+        found = self.database.sql("SELECT id, state, instance_id, kind, revision FROM bridge.export_queue")
         after = {row["id"]: State(row["state"]) for row in found}
+        said = {row["id"]: (row["instance_id"], row["kind"], row["revision"]) for row in found}
         assert self.states.keys() <= after.keys(), "an item was lost"
         for item, state in after.items():
             before = self.states.get(item)
@@ -90,7 +91,7 @@ class Life(RuleBasedStateMachine):
                 and state in TRANSITIONS[verb][1]
             }
             assert by, f"{verbs} moved an item from {before} to {state}"
-            self.sent += [item] * (state is State.SENT)
+            self.sent += [said[item]] * (state is State.SENT)
             self.moved_by.update(by)
         self.states = after
 

@@ -182,6 +182,11 @@ def test_a_code_that_is_given_twice_is_refused(write: Write, kind: str, section:
     assert f"{kind} code twin is given twice" in refusal()
 
 
+def test_a_code_of_a_site_and_of_a_destination_is_refused(write: Write) -> None:
+    write(SITE.format("hr") + DESTINATION.format("hr"))
+    assert "the code hr is given to a site and to a destination" in refusal()
+
+
 def test_a_route_to_an_unknown_site_is_refused(write: Write) -> None:
     write(SITE.format("sbx") + DESTINATION.format("oracle") + 'route.sites = ["sbx", "nowhere"]')
     assert "the route of destination oracle names the site nowhere, which [[sites]] does not have" in refusal()

@@ -102,6 +102,11 @@ class BridgeConfig(BaseSettings):
         for kind, found in (("site", codes), ("destination", [each.code for each in self.destinations])):
             if twice := {code for code in found if found.count(code) > 1}:
                 raise ValueError(f"{kind} code {', '.join(sorted(twice))} is given twice")
+        if both := set(codes) & {each.code for each in self.destinations}:
+            raise ValueError(
+                f"the code {', '.join(sorted(both))} is given to a site and to a destination: alerts could not tell "
+                "them apart, so rename one"
+            )
         for destination in self.destinations:
             if unknown := set(destination.route.sites) - set(codes):
                 raise ValueError(

@@ -5,11 +5,9 @@ supply, the numbers of the mapping table: what Totara has lost it will never say
 is withdrawn by its key.
 """
 
-from base64 import b32encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Literal
 
 from sqlalchemy import Row
@@ -21,6 +19,7 @@ from totara_bridge.route import EVERYTHING, Route
 from totara_bridge.staging import deliverable, payload_template, queue
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.queue import NewItem, Put
+from totara_bridge.staging.record_key import item_key
 from totara_bridge.staging.states import Kind, Lane
 from totara_bridge.template import DEFAULT, Template
 
@@ -106,7 +105,7 @@ def put_again(transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, 
     :raises ConfigurationInvalid: the template changed and its version did not.
     """
     payload_template.register(transaction, wants.template, now)
-    items = (new_item(row, wants.template, Kind(row.kind), revision=row.told_revision) for row in rows)
+    items = (new_item(row, wants.template, Kind(row.kind)) for row in rows)
     complete = (item for item in items if item.held_for is None)
     return queue.enqueue_again(transaction, complete, destination=wants.destination, by=by, now=now)
 
@@ -133,14 +132,6 @@ def _put(
 ) -> Put:
     items = (new_item(row, wants.template, kind) for row in rows)
     return queue.enqueue(transaction, items, destination=wants.destination, lane=lane, now=now)
-
-
-def item_key(record_key: str, kind: Kind, revision: int) -> str:
-    """The idempotency key: a completion's is its record key, another kind's a hash of it, of kind and revision."""
-    if kind == Kind.COMPLETION:
-        return record_key
-    digest = sha256(f"{record_key}:{kind}:{revision}".encode()).digest()
-    return "TB" + b32encode(digest).decode()[:26]
 
 
 def new_item(

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy, SiteReplaced
 from totara_bridge.extract import audiences, enqueue, full_compare, incremental
 from totara_bridge.extract.enqueue import Wants
-from totara_bridge.staging import audience, completion, deliverable, incoming, instance, queue, scope, site
+from totara_bridge.staging import audience, audit, completion, deliverable, incoming, instance, queue, scope, site
 from totara_bridge.staging.completion import CompletionChanges
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.instance import InstanceChanges
@@ -80,6 +80,7 @@ class ExtractPlan:
     full_compare_at: time  #: the first run after it, in its time zone, compares everything
     force_full_compare: bool = False
     confirm_deletions: bool = False
+    by: str = "extract"  #: who confirms
     only_news: bool = False  #: no full compare, even where one is due
 
     @property
@@ -178,8 +179,8 @@ def _stage(
     set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
     scope.note_left_out(transaction, site=plan.site)
     missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
-    if read.whole_site and not plan.confirm_deletions:
-        _refuse_mass_deletion(plan, "completions", missing, staged)
+    if read.whole_site and _is_mass_deletion(missing, staged):
+        _confirmed_deletion(transaction, plan, "completions", gone=missing, staged=staged, now=now)
     completion.merge_learners(transaction, site=plan.site, now=now)
     completion.merge_courses(transaction, site=plan.site, now=now)
     audience.merge(transaction, site=plan.site)
@@ -189,8 +190,8 @@ def _stage(
     alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
     widened = before is not None and before.query != read.watermark.query
     instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
-    if read.whole_site and not plan.confirm_deletions:
-        _refuse_mass_deletion(plan, "instances of completions", instances.lost, alive)
+    if read.whole_site and _is_mass_deletion(instances.lost, alive):
+        _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
     baseline = _set_baselines(transaction, plan, now)
     if before is not None and widened:
         deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
@@ -223,11 +224,23 @@ def _told(transaction: Transaction, plan: ExtractPlan) -> Sequence[Wants]:
     return [wants for wants in plan.destinations if wants.destination in knowing]
 
 
-def _refuse_mass_deletion(plan: ExtractPlan, what: str, gone: int, staged: int) -> None:
-    if gone > BELIEVABLE_DELETIONS and gone > staged * BELIEVABLE_SHARE:
+def _is_mass_deletion(gone: int, staged: int) -> bool:
+    return gone > BELIEVABLE_DELETIONS and gone > staged * BELIEVABLE_SHARE
+
+
+def _confirmed_deletion(
+    transaction: Transaction, plan: ExtractPlan, what: str, *, gone: int, staged: int, now: datetime
+) -> None:
+    """Write down who confirmed it.
+
+    :raises DeletionsUnconfirmed: nobody did.
+    """
+    if not plan.confirm_deletions:
         raise DeletionsUnconfirmed(
             f"A full compare of site {plan.site} finds {gone} of {staged} {what} gone from Totara, more than "
             f"{BELIEVABLE_SHARE:.0%}, so none was deleted; news are staged all the same. Check what happened there "
             f"and, if they are to be deleted here as well, run extract_completions once for the site {plan.site} "
             "with confirm_deletions on."
         )
+    details = {"what": what, "gone": gone, "staged": staged}
+    audit.record(transaction, actor=plan.by, action="confirm_deletions", subject=plan.site, details=details, now=now)

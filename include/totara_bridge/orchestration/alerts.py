@@ -15,7 +15,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
 from totara_bridge.alert_name import AlertName
-from totara_bridge.errors import BridgeError, CredentialsRefused, RequestInvalid, TotaraRefused
+from totara_bridge.errors import BridgeError, CredentialsRefused, OracleUnavailable, RequestInvalid, TotaraRefused
 from totara_bridge.orchestration.notices import send_notices
 from totara_bridge.staging import alert
 from totara_bridge.staging.database import staging
@@ -24,8 +24,12 @@ log = logging.getLogger(__name__)
 
 _OF_CREDENTIALS = (CredentialsRefused, TotaraRefused)
 
-#: A person who asked for what cannot be is told by the run; another task's failure has its own alert.
-_TOLD_OTHERWISE = (RequestInvalid, AirflowFailException)
+#: A person who asked for what cannot be is told by the run; another task's failure has its own alert; and that a
+#: destination is down is one of the watch, for as long as it lasts.
+_TOLD_OTHERWISE = (RequestInvalid, AirflowFailException, OracleUnavailable)
+
+#: A late run waits so long for who tells the channels now.
+_WITHIN = timedelta(seconds=10)
 
 
 def task_failed(context: Any) -> None:
@@ -42,11 +46,13 @@ def task_failed(context: Any) -> None:
 
 
 def task_succeeded(context: Any) -> None:
-    """Resolve what `task_failed` raised for the task."""
+    """Resolve what `task_failed` raised for the task, if it has done any work: else it could fail again as it did."""
+    if not _has_worked(context):
+        return
     with _failure_is_logged(), staging(connections=1) as engine, engine.begin() as transaction:
         code, now = _code(context), datetime.now(UTC)
         alert.resolve(transaction, name=AlertName.RUN_FAILED, subject=_task(context), now=now)
-        if code and _was_let_in(context):
+        if code:
             alert.resolve(transaction, name=AlertName.CREDENTIALS_FAILING, subject=code, now=now)
 
 
@@ -62,6 +68,8 @@ def deadline(interval: timedelta) -> DeadlineAlert:
 
 def run_late(context: dict[str, Any]) -> None:
     """Raise the alert that a run missed its deadline, and tell the channels at once: the watch may hang as well.
+
+    The alert stays that of the first late run until that run has ended; those behind it wait for it.
 
     :param context: Airflow's, of a deadline: ``dag_run`` as in its REST API, ``deadline`` with ``deadline_time``.
     """
@@ -79,7 +87,7 @@ def run_late(context: dict[str, Any]) -> None:
                 run_id=run["dag_run_id"],
                 now=now,
             )
-        send_notices(engine, lambda: datetime.now(UTC))
+        send_notices(engine, lambda: datetime.now(UTC), within=_WITHIN)
 
 
 def _task(context: Any) -> str:
@@ -92,11 +100,14 @@ def _code(context: Any) -> str | None:
     return str(given[0]) if given else None
 
 
-def _was_let_in(context: Any) -> bool:
-    """Whether the task used the credentials: a drain that found nothing to send did not."""
+def _has_worked(context: Any) -> bool:
+    """Whether the task used what may have failed: a drain that found nothing to send asked nobody for anything.
+
+    One in shadow mode gets a token although it shows nothing new.
+    """
     task = context["ti"]
     returned = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
-    return not isinstance(returned, dict) or returned.get("requests") != 0
+    return not isinstance(returned, dict) or returned.get("requests") != 0 or bool(returned.get("let_in"))
 
 
 def _words(error: BaseException | str | None) -> str:

@@ -1,5 +1,7 @@
 """How a channel is told: each kind of Airflow Connection that alerts go through, by Airflow's own notifiers."""
 
+import logging
+from smtplib import SMTPDataError
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -7,14 +9,16 @@ from airflow.providers.http.notifications.http import HttpNotifier
 from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from requests import RequestException
+from requests import HTTPError, RequestException
 
-from totara_bridge.errors import BridgeError, ConfigurationInvalid
+from totara_bridge.errors import BridgeError, ChannelFailed, ConfigurationInvalid
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.words import shorten
 from totara_bridge.orchestration import wording
 from totara_bridge.settings import Channel
-from totara_bridge.staging.alert import Notice
+from totara_bridge.staging.notice import Notice
+
+log = logging.getLogger(__name__)
 
 #: Seconds until a webhook that does not answer is given up for this time.
 _TIMEOUT = 10
@@ -51,8 +55,27 @@ def why(error: Exception) -> str:
     if isinstance(error, RequestException):
         return failure_of(error).words
     if isinstance(error, AirflowException):  # of the HTTP hook: the status
-        return shorten(f"it answered {error}") or "it refused"
+        lost = _lost(error)
+        return shorten(f"no answer ({lost})" if lost else f"it answered {error}") or "it refused"
     return shorten(f"{type(error).__name__}: {error}") or type(error).__name__
+
+
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether there was no connection, or no answer in time: what all network libraries tell by an `OSError`.
+
+    A mail or request that was refused was answered; Apprise does not say which it was.
+    """
+    return isinstance(error, ChannelFailed) or _lost(error) is not None
+
+
+def _lost(error: BaseException) -> OSError | None:
+    """What the connection was lost by: Airflow's hooks raise errors of their own, on which that one hangs."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, HTTPError | SMTPDataError):
+        if isinstance(found, OSError):
+            return found
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def _connection(channel: Channel) -> Any:
@@ -66,14 +89,14 @@ def _connection(channel: Channel) -> Any:
 
 
 def _mail(channel: Channel, notice: Notice, base_url: str | None) -> None:
-    from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # noqa: PLC0415  every task would pay for it
+    from totara_bridge.orchestration.mail import Mail  # noqa: PLC0415  every task would pay for it
 
     if not channel.to:
         raise ConfigurationInvalid(
             f"Nobody is named who gets the e-mails of {channel.connection}: add to, a list of addresses, to it in the "
             "setting alert_channels."
         )
-    SmtpNotifier(
+    Mail(
         to=list(channel.to),
         subject=wording.title(notice),
         html_content=wording.html(notice, base_url),
@@ -95,14 +118,30 @@ def _post(channel: Channel, connection: Any, notice: Notice, base_url: str | Non
 
 
 def _through_apprise(channel: Channel, connection: Any, notice: Notice, base_url: str | None) -> None:
-    """Airflow's own notifier keeps to itself whether Apprise could deliver, so its hook only gives the services."""
+    """It is told if any of its services takes it.
+
+    Airflow's own notifier keeps to itself whether Apprise could deliver, so its hook only gives the services.
+    """
     from airflow.providers.apprise.hooks.apprise import AppriseHook  # noqa: PLC0415  every task would pay for it
     from apprise import Apprise  # noqa: PLC0415
 
     services = Apprise()
     AppriseHook(channel.connection).set_config_from_conn(connection, services)
-    if not services.notify(title=wording.title(notice), body=wording.text(notice, base_url), tag="all"):
-        raise ConfigurationInvalid(
-            f"Apprise could not deliver to every service of the Airflow Connection {channel.connection}: the lines "
-            "above in the task's log say which, and why."
+    title, body = wording.title(notice), wording.text(notice, base_url)
+    failed = []
+    for number, service in enumerate(services, 1):
+        alone = Apprise()
+        alone.add(service)
+        if not alone.notify(title=title, body=body, tag="all"):
+            failed.append(f"number {number} ({service.service_name})")
+    if len(failed) == len(services):
+        raise ChannelFailed(
+            f"Apprise could not deliver to any service of the Airflow Connection {channel.connection}: the lines "
+            "above in the task's log say why."
+        )
+    if failed:  # tried again, it would come once more to those that took it
+        log.warning(
+            "the channel %s was told, but not its service %s: the lines above say why",
+            channel.connection,
+            ", ".join(failed),
         )

@@ -25,7 +25,10 @@ def paused(*dag_ids: str) -> list[str]:
 def warn_if_paused(dag_id: str, told: logging.Logger) -> None:
     """Say in the task's log that the DAG is paused, if it is."""
     if paused(dag_id):
-        told.warning("%s is paused: nothing is sent until you unpause it in the DAG list.", dag_id)
+        told.warning(
+            "%s is paused: nothing is sent until you unpause it, and trigger it or wait for its schedule.",
+            dag_id,
+        )
 
 
 def _is_paused(task: Any, dag_id: str) -> bool:

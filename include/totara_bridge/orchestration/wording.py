@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from totara_bridge.alert_name import AlertName
-from totara_bridge.staging.alert import Alert, Notice
+from totara_bridge.staging.alert import Alert
+from totara_bridge.staging.notice import Notice
 
 #: Alerts whose subject is a DAG, or a task of one.
 _OF_RUNS = {AlertName.RUN_FAILED, AlertName.RUN_LATE}

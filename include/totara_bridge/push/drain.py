@@ -74,7 +74,7 @@ def _write_down_whether_it_works(run: Run) -> None:
     """For who watches; once per drain, as a request has no time for it."""
     code = run.plan.destination
     with run.engine.begin() as transaction:
-        if run.drained.sent:
+        if run.drained.answered:
             destination.works(transaction, code)
         elif run.drained.failed and run.problem is None:
             destination.went_down_unless_answered(transaction, code, requests=FAILURES_TO_OPEN, now=run.clock())

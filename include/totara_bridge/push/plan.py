@@ -55,12 +55,15 @@ class Drained:
     dead: int = 0
     released: int = 0
     requests: int = 0
+    answered: bool = False  #: the destination has stored items, or refused them for good: it is not down
+    let_in: bool = False  #: in shadow mode: there was a token
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, settled: Settled) -> None:
         """Count one request."""
         with self._lock:
             self.requests += 1
+            self.answered = self.answered or bool(settled.sent or settled.dead)
             self.sent += settled.sent
             self.failed += settled.failed
             self.dead += settled.dead

@@ -48,16 +48,29 @@ class Posted:
         verdicts = {key: replace(verdict, outcome=outcome) for key, verdict in self.reading.verdicts.items()}
         return replace(self, reading=replace(self.reading, verdicts=verdicts))
 
+    @property
+    def says_something(self) -> bool:
+        """Whether more is to be written down of it than numbers and references."""
+        said = (self.reading.problem, self.reading.words, *(each.words for each in self.reading.verdicts.values()))
+        return self.body is not None or any(said)
+
+    def without_words(self) -> "Posted":
+        """The same request, but for its body and what was said of it as a whole."""
+        words = erased.WORDS_REMOVED if self.reading.problem or self.reading.words else None
+        return replace(self, body=None, reading=replace(self.reading, problem=None, words=words))
+
 
 def settle(transaction: Transaction, posted: Posted, settings: Settings, *, pace: Pace, now: datetime) -> Settled:
     """Log the request and move its items by their verdicts.
 
     What was too large for one request stays claimed, for smaller ones.
     """
+    # a sender that lost its lease may come back after the learner of one of its items was erased
+    if posted.says_something and erased.has_item_of(transaction, [item.id for item in posted.items]):
+        posted = posted.without_words()
     token, reading, by_outcome = posted.token, posted.reading, _by_outcome(posted)
     log_id = destination.log_request(transaction, _request(posted))
-    # a sender that lost its lease may come back after the learner of one of its items was erased
-    if posted.body is not None and not erased.has_item_of(transaction, [item.id for item in posted.items]):
+    if posted.body is not None:
         body.keep(transaction, posted.body, log_id=log_id, destination=posted.destination, at=posted.at)
     failed = [_failure(item, verdict, posted, settings, now) for item, verdict in by_outcome[Outcome.FAILED]]
     again = [each.failure for each in failed if not each.was_last(settings)]

@@ -38,6 +38,7 @@ def show(
     with new_sender() as sender:
         while not stop.is_set() and clock() < ends_at:
             _check_token(sender, plan)
+            drained.let_in = True
             with engine.begin() as transaction:
                 items = lease.show(
                     transaction, destination=plan.destination, limit=plan.settings.batch_size, now=clock()

@@ -1,21 +1,23 @@
 """Alerts: raised once, updated while their promise is broken, resolved when it is kept again; and who was told.
 
 A promise of one subject has one open alert at most, whoever raises it and however many at once: the table's own key
-says so. Notices are an outbox: what a channel was told is written down after it was told, so that a process that is
-killed in between tells it again, and never forgets it.
+says so.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Row, text
 
 from totara_bridge.alert_name import AlertName
 from totara_bridge.staging.engine import Transaction
 
-Event = Literal["raised", "resolved"]
+log = logging.getLogger(__name__)
+
+_KNOWN = {each.value for each in AlertName}
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,6 @@ class Alert:
     raised_at: datetime
     seen_at: datetime  #: when it was last seen to be broken
     resolved_at: datetime | None  #: none: it is open
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What a channel is still to be told."""
-
-    alert: Alert
-    event: Event
-    channel: str
-    attempts: int  #: that failed so far
 
 
 @dataclass(frozen=True)
@@ -88,6 +80,11 @@ def resolve(
     return transaction.execute(_RESOLVE, values).rowcount > 0
 
 
+def resolve_found(transaction: Transaction, found: Alert, *, because: str | None = None, now: datetime) -> bool:
+    """Resolve this very alert, and none that was raised since; whether it was open still."""
+    return transaction.execute(_RESOLVE_FOUND, {"id": found.id, "because": because, "now": now}).rowcount > 0
+
+
 def settle(
     transaction: Transaction,
     broken: Iterable[Broken],
@@ -114,44 +111,20 @@ def settle(
     }
     resolved = transaction.execute(_RESOLVE_OTHERS, values).all()
     return Settled(
-        raised=[_alert(row) for row in raised if row.is_new],
-        still_open=[_alert(row) for row in raised if not row.is_new],
-        resolved=[_alert(row) for row in resolved],
+        raised=alerts_of(row for row in raised if row.is_new),
+        still_open=alerts_of(row for row in raised if not row.is_new),
+        resolved=alerts_of(resolved),
     )
 
 
 def open_alerts(transaction: Transaction) -> Sequence[Alert]:
     """Those that are open, the oldest first."""
-    return [_alert(row) for row in transaction.execute(_OPEN)]
+    return alerts_of(transaction.execute(_OPEN))
 
 
 def last_resolved(transaction: Transaction, *, limit: int) -> Sequence[Alert]:
     """Those that were resolved last, the newest first."""
-    return [_alert(row) for row in transaction.execute(_LAST_RESOLVED, {"limit": limit})]
-
-
-def reserve_notices(transaction: Transaction) -> None:
-    """Wait until no other transaction tells channels: what is pending from now on nobody else is about to tell."""
-    transaction.execute(_RESERVE, {"what": "totara_bridge.alert_notice"})
-
-
-def pending(transaction: Transaction, channels: Collection[str]) -> Sequence[Notice]:
-    """What these channels are still to be told, the oldest alert first.
-
-    That an alert was raised, while it is open; that it was resolved, if the channel was told that it was raised: what
-    was over before a channel heard of it is never told there.
-    """
-    found = transaction.execute(_PENDING, {"channels": list(channels)})
-    return [Notice(_alert(row), row.event, row.channel, row.attempts) for row in found]
-
-
-def told(transaction: Transaction, notice: Notice, *, error: str | None, now: datetime) -> None:
-    """Write down that the channel was told, or why it could not be.
-
-    :param error: none: it was told.
-    """
-    values = {"alert": notice.alert.id, "event": notice.event, "channel": notice.channel, "error": error, "now": now}
-    transaction.execute(_TOLD, values)
+    return alerts_of(transaction.execute(_LAST_RESOLVED, {"limit": limit}))
 
 
 def _values(broken: Iterable[Broken], now: datetime) -> dict[str, Any]:
@@ -166,16 +139,27 @@ def _values(broken: Iterable[Broken], now: datetime) -> dict[str, Any]:
     }
 
 
-def _alert(row: Row[Any]) -> Alert:
-    values = row._mapping
-    return Alert(**{each.name: values[each.name] for each in fields(Alert)} | {"name": AlertName(row.name)})
+def alerts_of(rows: Iterable[Row[Any]]) -> list[Alert]:
+    """The alerts of rows with `COLUMNS`, but for those of another version of the bridge, which knows more names."""
+    found = []
+    for row in rows:
+        values = row._mapping
+        if values["name"] in _KNOWN:
+            each = {field.name: values[field.name] for field in fields(Alert)}
+            found.append(Alert(**each | {"name": AlertName(values["name"])}))
+        else:
+            log.warning("this version of the bridge knows no alert %s (of %s): left alone", row.name, row.subject)
+    return found
 
 
 _RESERVE = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
 
-_COLUMNS = "a.id, a.name, a.subject, a.words, a.run_id, a.raised_at, a.seen_at, a.resolved_at"
+#: Of an alert ``a``, as `alerts_of` reads them.
+COLUMNS = "a.id, a.name, a.subject, a.words, a.run_id, a.raised_at, a.seen_at, a.resolved_at"
 
-# a row that was inserted has no xmax
+_OF_THE_FIRST = f"a.name = '{AlertName.RUN_LATE}' AND a.run_id IS NOT NULL"
+
+# a row that was inserted has no xmax; of late runs the first counts: one that waits behind it may go before it ends
 _RAISE = text(
     f"""
     INSERT INTO bridge.alert AS a (name, subject, words, run_id, raised_at, seen_at)
@@ -183,9 +167,10 @@ _RAISE = text(
     FROM unnest(cast(:names AS text[]), cast(:subjects AS text[]), cast(:words AS text[]), cast(:runs AS text[]))
          WITH ORDINALITY AS broken (name, subject, words, run_id, place) ORDER BY place
     ON CONFLICT (name, subject) WHERE resolved_at IS NULL DO UPDATE
-    SET words = excluded.words, run_id = coalesce(excluded.run_id, a.run_id),
+    SET words = CASE WHEN {_OF_THE_FIRST} THEN a.words ELSE excluded.words END,
+        run_id = CASE WHEN {_OF_THE_FIRST} THEN a.run_id ELSE coalesce(excluded.run_id, a.run_id) END,
         seen_at = greatest(a.seen_at, excluded.seen_at)
-    RETURNING {_COLUMNS}, a.xmax = 0 AS is_new
+    RETURNING {COLUMNS}, a.xmax = 0 AS is_new
     """
 )
 
@@ -199,6 +184,13 @@ _RESOLVE = text(
     """
 )
 
+_RESOLVE_FOUND = text(
+    f"""
+    UPDATE bridge.alert a SET {_RESOLVED}, words = concat_ws(' ', a.words, cast(:because AS text))
+    WHERE a.id = :id AND a.resolved_at IS NULL
+    """
+)
+
 _RESOLVE_OTHERS = text(
     f"""
     WITH why (subject, sentence) AS (SELECT * FROM unnest(cast(:explained AS text[]), cast(:sentences AS text[])))
@@ -206,45 +198,15 @@ _RESOLVE_OTHERS = text(
         words = concat_ws(' ', a.words, (SELECT why.sentence FROM why WHERE why.subject = a.subject))
     WHERE a.resolved_at IS NULL AND a.name = ANY(:names) AND a.id <> ALL(cast(:raised AS bigint[]))
       AND (cast(:subjects AS text[]) IS NULL OR a.subject = ANY(cast(:subjects AS text[])))
-    RETURNING {_COLUMNS}
+    RETURNING {COLUMNS}
     """
 )
 
-_OPEN = text(f"SELECT {_COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NULL ORDER BY a.raised_at, a.id")
+_OPEN = text(f"SELECT {COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NULL ORDER BY a.raised_at, a.id")
 
 _LAST_RESOLVED = text(
     f"""
-    SELECT {_COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NOT NULL
+    SELECT {COLUMNS} FROM bridge.alert a WHERE a.resolved_at IS NOT NULL
     ORDER BY a.resolved_at DESC, a.id DESC LIMIT :limit
-    """
-)
-
-_PENDING = text(
-    f"""
-    WITH channel (channel) AS (SELECT DISTINCT * FROM unnest(cast(:channels AS text[]))),
-    wanted AS (
-        SELECT a.id, 'raised' AS event, channel FROM bridge.alert a, channel WHERE a.resolved_at IS NULL
-        UNION ALL
-        SELECT n.alert_id, 'resolved', channel FROM bridge.alert_notice n JOIN channel USING (channel)
-        WHERE n.event = 'raised' AND n.sent_at IS NOT NULL
-    )
-    SELECT {_COLUMNS}, w.event, w.channel, coalesce(n.attempts, 0) AS attempts
-    FROM wanted w
-    JOIN bridge.alert a ON a.id = w.id AND (a.resolved_at IS NOT NULL) = (w.event = 'resolved')
-    LEFT JOIN bridge.alert_notice n ON n.alert_id = w.id AND n.event = w.event AND n.channel = w.channel
-    WHERE n.sent_at IS NULL
-    ORDER BY a.raised_at, a.id, w.channel
-    """
-)
-
-# told twice, by two senders at once, it was told first by the first; attempts stop at what their column holds
-_TOLD = text(
-    """
-    INSERT INTO bridge.alert_notice AS n (alert_id, event, channel, attempts, sent_at, error)
-    VALUES (:alert, :event, :channel, 1, CASE WHEN cast(:error AS text) IS NULL THEN cast(:now AS timestamptz) END,
-            :error)
-    ON CONFLICT (alert_id, event, channel) DO UPDATE
-    SET attempts = least(n.attempts, 32766) + 1, sent_at = coalesce(n.sent_at, excluded.sent_at),
-        error = CASE WHEN n.sent_at IS NULL THEN excluded.error END
     """
 )

@@ -1,9 +1,10 @@
 """The audit log: what people changed or had done."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import AuditRow
@@ -24,3 +25,11 @@ def recorded(transaction: Transaction, *, action: str, subject: str, at: datetim
     """Whether that was written down already: by the same run, before it was tried again."""
     row = select(AuditRow.id).where(AuditRow.at == at, AuditRow.action == action, AuditRow.subject == subject)
     return transaction.execute(row.limit(1)).first() is not None
+
+
+def since(transaction: Transaction, *, subject: str, at: datetime) -> Sequence[Row[Any]]:
+    """What was done with the subject at that time and later, the oldest first: at, actor, action and details."""
+    columns = select(AuditRow.at, AuditRow.actor, AuditRow.action, AuditRow.details)
+    return transaction.execute(
+        columns.where(AuditRow.subject == subject, AuditRow.at >= at).order_by(AuditRow.id)
+    ).all()

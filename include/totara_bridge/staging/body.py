@@ -1,12 +1,12 @@
 """Bodies of requests and answers that are kept to look at, for a limited time and without what names a learner."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, text
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import ExportLogRow, KeptBodyRow, PayloadTemplateRow
@@ -24,6 +24,33 @@ def keep(transaction: Transaction, body: Body, *, log_id: int, destination: str,
     """Keep the bodies of a request that is in the log."""
     values = {"export_log_id": log_id, "destination": destination, "at": at}
     transaction.execute(insert(KeptBodyRow).values(**values, request=body.request, answer=body.answer))
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """Which kept requests have one of some keys; each is known by its number in the log."""
+
+    looked_at: list[int]
+    found: list[int]  #: of these
+
+
+def carrying(transaction: Transaction, keys: Collection[str], *, but: Collection[int] = ()) -> Carrying:
+    """Look for record keys and idempotency keys in what is kept: each body is read, some thousand take seconds.
+
+    :param but: requests that are not looked at.
+    """
+    rows = transaction.execute(_CARRYING, {"keys": list(keys), "but": list(but)}).all() if keys else []
+    return Carrying([row.export_log_id for row in rows], [row.export_log_id for row in rows if row.carries])
+
+
+_CARRYING = text(
+    """
+    SELECT b.export_log_id,
+           EXISTS (SELECT FROM regexp_matches(b.request || ' ' || coalesce(b.answer, ''), 'TB[A-Z2-7]{26}', 'g') AS key
+                   WHERE key[1] = ANY(cast(:keys AS text[]))) AS carries
+    FROM bridge.kept_body b WHERE b.export_log_id <> ALL(cast(:but AS bigint[]))
+    """
+)
 
 
 def newest(transaction: Transaction, *, destination: str, limit: int) -> Sequence[Row[Any]]:

@@ -15,6 +15,7 @@ def staging(*, connections: int = 2) -> Iterator[Engine]:
     """An engine on the staging database.
 
     :raises StagingOutOfDate: it is at another revision than this code.
+    :raises StagingUnavailable: it cannot be reached now.
     :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
     """
     engine = staging_engine(database_url(), connections=connections)

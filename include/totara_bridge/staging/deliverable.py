@@ -47,6 +47,12 @@ QUEUED = """
               AND (q.state <> 'cancelled' OR q.revision = i.revision
                    OR q.cancelled_by <> 'extract' OR q.first_posted_at IS NOT NULL))
 """
+#: SQL: where it is `QUEUED`, its item was cancelled.
+CANCELLED = """
+    NOT EXISTS (SELECT FROM bridge.export_queue q
+                WHERE q.destination = :destination AND q.instance_id = i.id AND q.kind = 'completion'
+                  AND q.state <> 'cancelled')
+"""
 _POSTED = """
     EXISTS (SELECT FROM bridge.export_queue q
             WHERE q.destination = :destination AND q.instance_id = i.id AND q.first_posted_at IS NOT NULL)

@@ -63,7 +63,7 @@ def went_down_unless_answered(transaction: Transaction, destination: str, *, req
 
 
 def works(transaction: Transaction, destination: str) -> None:
-    """It has stored something: it is not down, or no more."""
+    """It has stored something, or refused it for good: it is not down, or no more."""
     transaction.execute(
         update(DestinationStateRow)
         .where(DestinationStateRow.destination == destination, DestinationStateRow.down_since.is_not(None))

@@ -32,11 +32,24 @@ def staging_engine(url: str, *, connections: int = 5) -> Engine:
 def bulk_transaction(engine: Engine) -> Iterator[Transaction]:
     """A transaction that moves many rows: memory for its joins, and no compiling of plans that run once."""
     with engine.begin() as transaction:
-        transaction.execute(text("SET LOCAL work_mem = '64MB'"))
-        transaction.execute(text("SET LOCAL jit = off"))
-        # for ANALYZE of temporary tables: their length matters, a finer histogram of them costs more than it saves
-        transaction.execute(text("SET LOCAL default_statistics_target = 10"))
+        _prepare_for_many_rows(transaction)
         yield transaction
+
+
+@contextmanager
+def bulk_look(engine: Engine) -> Iterator[Transaction]:
+    """A transaction that reads many rows, all as they were at one moment; it can write nothing and lock no row."""
+    with engine.begin() as transaction:
+        transaction.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        _prepare_for_many_rows(transaction)
+        yield transaction
+
+
+def _prepare_for_many_rows(transaction: Transaction) -> None:
+    transaction.execute(text("SET LOCAL work_mem = '64MB'"))
+    transaction.execute(text("SET LOCAL jit = off"))
+    # for ANALYZE of temporary tables: their length matters, a finer histogram of them costs more than it saves
+    transaction.execute(text("SET LOCAL default_statistics_target = 10"))
 
 
 def driver(transaction: Transaction) -> psycopg.Connection[tuple[object, ...]]:

@@ -8,6 +8,9 @@ from sqlalchemy import text
 
 from totara_bridge.staging.engine import Transaction
 
+#: What stands where words could have named a learner.
+WORDS_REMOVED = "words removed: a learner was erased"
+
 #: SQL: the learner of the instance ``i`` was not erased.
 NOT_ERASED = "NOT EXISTS (SELECT FROM bridge.erased_learner e WHERE e.site = i.site AND e.user_id = i.user_id)"
 
@@ -56,7 +59,23 @@ def among(transaction: Transaction, learners: Collection[tuple[str, int]]) -> di
     return {(row.site, row.user_id): row.erased_at for row in transaction.execute(statement, values)}
 
 
+def reserve(transaction: Transaction) -> None:
+    """Wait until nobody writes down what a request said or was answered; until the transaction ends, nobody does.
+
+    Under the lock of `completion.begin_merge`, for which those that write it down never wait.
+    """
+    transaction.execute(_ERASING)
+
+
 def has_item_of(transaction: Transaction, items: Collection[int]) -> bool:
-    """Whether one of these items lost its payload because its learner was erased."""
+    """Whether one of these items lost its payload because its learner was erased; no other does meanwhile.
+
+    To be asked before the transaction holds any row, as it waits for an erasure that is running.
+    """
+    transaction.execute(_WRITING_DOWN)
     statement = text("SELECT EXISTS (SELECT FROM bridge.export_queue WHERE id = ANY(:items) AND payload = '')")
     return bool(transaction.execute(statement, {"items": list(items)}).scalar_one())
+
+
+_ERASING = text("SELECT pg_advisory_xact_lock(hashtextextended('totara_bridge.erased', 0))")
+_WRITING_DOWN = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('totara_bridge.erased', 0))")

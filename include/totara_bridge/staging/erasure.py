@@ -7,17 +7,21 @@ place of each completion, so that pullers are told that it is gone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import text
 
-from totara_bridge.staging import by_hand, lease
+from totara_bridge.staging import alert, by_hand, erased, lease
 from totara_bridge.staging.engine import Transaction
-from totara_bridge.staging.states import State
+from totara_bridge.staging.erasure_work import DELIVERED, ITEMS, OWN, WORK, Fate
+from totara_bridge.staging.record_key import item_key
+from totara_bridge.staging.states import Kind
 
 #: Who cancelled what was still to be sent, and the words of that event.
 ERASE = "erase"
 CANCELLED = "its learner was erased"
+
+#: What the bridge writes where a learner was erased.
+WORDS = (CANCELLED, erased.WORDS_REMOVED, *(f"{work.table} {work.fate}" for work in WORK), "kept")
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,29 @@ class Learner:
     site: str
     user_id: int
 
+    @property
+    def subject(self) -> str:
+        """How the audit log calls the learner."""
+        return f"{self.site}/{self.user_id}"
+
 
 @dataclass(frozen=True)
 class Step:
-    """What happened to the learner's rows of one table."""
+    """What happened to the learner's rows of one table, or in a dry run would."""
 
     table: str
-    fate: Literal["removed", "blanked", "cancelled", "kept"]
+    fate: Fate
     why: str
     rows: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """What there is of a learner that is not found by the learner's number."""
+
+    items: Sequence[int]
+    bodies: Sequence[int]  #: kept requests that carried one of them, by the number in the log
+    requests: Sequence[int]  #: all that are known to have
 
 
 def identity(transaction: Transaction, learner: Learner) -> dict[str, str]:
@@ -51,8 +69,13 @@ def identity(transaction: Transaction, learner: Learner) -> dict[str, str]:
 
 
 def keys(transaction: Transaction, learner: Learner) -> list[str]:
-    """By what the learner's completions are known to destinations: record keys, and idempotency keys of items."""
-    return list(transaction.execute(_KEYS, vars(learner)).scalars())
+    """By what the learner's completions are known to destinations: record keys, and idempotency keys of items.
+
+    Also of items that were purged: the ledger knows what they were.
+    """
+    found = set(transaction.execute(_KEYS, vars(learner)).scalars())
+    delivered = transaction.execute(_DELIVERED, vars(learner))
+    return sorted(found | {item_key(row.record_key, Kind(row.kind), row.revision) for row in delivered})
 
 
 def codes(transaction: Transaction, learner: Learner) -> list[str]:
@@ -60,189 +83,126 @@ def codes(transaction: Transaction, learner: Learner) -> list[str]:
     return list(transaction.execute(_CODES, vars(learner)).scalars())
 
 
-def lock_items(transaction: Transaction, learner: Learner, *, now: datetime) -> Sequence[Row[int, str]]:
-    """The id and state of each of the learner's items, which nobody else can change before the transaction ends.
+def items(transaction: Transaction, learner: Learner) -> list[int]:
+    """The learner's items, whatever happens to them now."""
+    return [row.id for row in transaction.execute(_ITEMS, vars(learner))]
 
-    One that was left behind by a sender that went silent is put back first, as the next drain would do.
+
+def lock_items(transaction: Transaction, learner: Learner, *, now: datetime) -> tuple[list[int], int]:
+    """The learner's items, which nobody else can change before the transaction ends; and how many others can.
+
+    Those are being sent, and are not waited for: a batch is settled in an order of its own. One that was left behind
+    by a sender that went silent is put back, as the next drain would do.
     """
-    locked = transaction.execute(_LOCK, vars(learner)).all()
-    silent = {row.destination for row in locked if row.state == State.SENDING and row.lease_until < now}
-    for destination in sorted(silent):
+    locked = transaction.execute(_LOCK, vars(learner)).scalars().all()
+    silent = transaction.execute(_SILENT, vars(learner) | {"now": now}).scalars().all()
+    for destination in silent:
         lease.release_expired(transaction, destination=destination, now=now)
-    return transaction.execute(_LOCK, vars(learner)).all() if silent else locked
+    if silent:  # what was just put back is ours; for anything else it is too late to wait
+        locked = transaction.execute(_LOCK_WITHOUT_WAITING, vars(learner)).scalars().all()
+    ours = set(locked)
+    return sorted(ours), sum(item not in ours for item in items(transaction, learner))
 
 
-def erase(
-    transaction: Transaction,
-    learner: Learner,
-    *,
-    items: Sequence[int],
-    keys: Sequence[str],
-    names: str | None,
-    now: datetime,
-) -> list[Step]:
+def requests(transaction: Transaction, *, items: Sequence[int], bodies: Sequence[int]) -> list[int]:
+    """The requests that are known to have carried one of these items, by their numbers in the log."""
+    return list(transaction.execute(_REQUESTS, {"items": list(items), "bodies": list(bodies)}).scalars())
+
+
+def count(transaction: Transaction, learner: Learner, held: Held, *, names: str | None, now: datetime) -> list[Step]:
+    """What `erase` would do; nothing is changed, and nothing waited for."""
+    values = _values(learner, held, names, now)
+    steps = [
+        Step(work.table, work.fate, work.why, transaction.execute(work.count, values).scalar_one()) for work in WORK
+    ]
+    waiting = transaction.execute(_COUNT_WAITING, values).scalar_one()
+    return [*steps, *_rest(transaction, learner, cancelled=waiting)]
+
+
+def erase(transaction: Transaction, learner: Learner, held: Held, *, names: str | None, now: datetime) -> list[Step]:
     """Remove and blank; what happened, table by table.
 
-    :param items: the learner's, locked.
-    :param keys: as `keys` gives them.
+    :param held: the items locked.
     :param names: what finds the learner's names in a text, a regular expression; none: no name is known.
     """
-    values = vars(learner) | {
-        "items": list(items),
-        "keys": list(keys),
-        "names": names,
-        "now": now,
-        "cancelled": CANCELLED,
-    }
+    values = _values(learner, held, names, now)
     # what loads mappings holds this lock until it has committed: what it wrote is seen by what follows
     transaction.execute(text("LOCK TABLE bridge.mapping IN ROW EXCLUSIVE MODE"))
+    alert.reserve(transaction)
     steps = [
-        Step(table, fate, why, transaction.execute(statement, values).rowcount)
-        for table, fate, why, statement in (*_REMOVE, *_BLANK)
+        Step(work.table, work.fate, work.why, transaction.execute(work.statement, values).rowcount) for work in WORK
     ]
-    cancelled = by_hand.cancel(transaction, items, by=ERASE, words=CANCELLED, now=now).done
-    kept = transaction.execute(_COUNT_DELIVERED, values).scalar_one()
+    cancelled = by_hand.cancel(transaction, held.items, by=ERASE, words=CANCELLED, now=now).done
+    return [*steps, *_rest(transaction, learner, cancelled=cancelled)]
+
+
+def _values(learner: Learner, held: Held, names: str | None, now: datetime) -> dict[str, object]:
+    given = {name: list(numbers) for name, numbers in vars(held).items()}
+    said = {"names": names, "now": now, "removed": erased.WORDS_REMOVED, "cancelled": CANCELLED}
+    return vars(learner) | given | said
+
+
+def _rest(transaction: Transaction, learner: Learner, *, cancelled: int) -> list[Step]:
+    delivered = transaction.execute(_COUNT_DELIVERED, vars(learner)).scalar_one()
+    kept = "what a destination has is known by a key alone, so that it is never sent again"
     return [
-        *steps,
         Step("export_queue", "cancelled", "what waited to be sent is not sent any more", cancelled),
-        Step(
-            "delivery", "kept", "what a destination has is known by a key alone, so that it is never sent again", kept
-        ),
+        Step("delivery", "kept", kept, delivered),
     ]
 
 
-def _distinct(table: str, column: str) -> str:
-    """SQL: any of the few different values of a column that an index begins with, each found by one look into it."""
-    least = f"SELECT min({column}) FROM bridge.{table}"
-    return f"""
-        ANY(ARRAY(
-            WITH RECURSIVE found (value) AS (
-                ({least}) UNION ALL SELECT ({least} WHERE {column} > value) FROM found WHERE value IS NOT NULL)
-            SELECT value FROM found WHERE value IS NOT NULL))
-    """
+_ITEMS = text(f"SELECT t.id FROM bridge.export_queue t WHERE {ITEMS}")
 
-
-_INSTANCES = "SELECT id FROM bridge.completion_instance WHERE site = :site AND user_id = :user_id"
-_OWN = "site = :site AND user_id = :user_id"
-_ITEMS = f"q.destination = {_distinct('export_queue', 'destination')} AND q.instance_id IN ({_INSTANCES})"
-_DELIVERED = f"destination = {_distinct('delivery', 'destination')} AND instance_id IN ({_INSTANCES})"
-
-_LOCK = text(
+_SILENT = text(
     f"""
-    SELECT q.id, q.state, q.destination, q.lease_until FROM bridge.export_queue q WHERE {_ITEMS}
-    ORDER BY q.id FOR UPDATE OF q
+    SELECT DISTINCT t.destination FROM bridge.export_queue t
+    WHERE {ITEMS} AND t.state = 'sending' AND t.lease_until < :now ORDER BY 1
+    """
+)
+
+# in the order of ids, as a person's verbs do
+_NOT_SENDING = f"""
+    SELECT t.id FROM bridge.export_queue t WHERE {ITEMS} AND t.state <> 'sending' ORDER BY t.id FOR UPDATE OF t
+"""
+_LOCK, _LOCK_WITHOUT_WAITING = text(_NOT_SENDING), text(f"{_NOT_SENDING} SKIP LOCKED")
+
+_COUNT_WAITING = text(
+    f"""
+    SELECT count(*) FROM bridge.export_queue q
+    WHERE q.id = ANY(cast(:items AS bigint[]))
+      AND ({by_hand.CANCEL_FITS} OR q.state = 'sending' AND q.lease_until < :now)
     """
 )
 
 _KEYS = text(
     f"""
-    SELECT record_key FROM bridge.completion_instance WHERE {_OWN}
-    UNION SELECT q.idempotency_key FROM bridge.export_queue q WHERE {_ITEMS}
+    SELECT t.record_key FROM bridge.completion_instance t WHERE {OWN}
+    UNION SELECT t.idempotency_key FROM bridge.export_queue t WHERE {ITEMS}
     """
 )
+
+_DELIVERED = text(
+    f"""
+    SELECT i.record_key, t.kind, t.revision
+    FROM bridge.delivery t JOIN bridge.completion_instance i ON i.id = t.instance_id WHERE {DELIVERED}
+    """
+)
+
+_COUNT_DELIVERED = text(f"SELECT count(*) FROM bridge.delivery t WHERE {DELIVERED}")
 
 _CODES = text(
     f"""
-    SELECT destination FROM bridge.delivery WHERE {_DELIVERED}
-    UNION SELECT unnest(ARRAY[q.destination, q.template, q.error_class]) FROM bridge.export_queue q WHERE {_ITEMS}
+    SELECT t.destination FROM bridge.delivery t WHERE {DELIVERED}
+    UNION SELECT unnest(ARRAY[t.destination, t.template, t.error_class]) FROM bridge.export_queue t WHERE {ITEMS}
     """
 )
 
-_COUNT_DELIVERED = text(f"SELECT count(*) FROM bridge.delivery WHERE {_DELIVERED}")
-
-_Work = tuple[str, Literal["removed", "blanked"], str, TextClause]
-
-
-def _remove(table: str, why: str, *, whose: str = _OWN) -> _Work:
-    return table, "removed", why, text(f"DELETE FROM bridge.{table} WHERE {whose}")
-
-
-_REMOVE: Sequence[_Work] = (
-    _remove(
-        "kept_body",
-        "each request that carried one of the learner's items, whoever else was in it",
-        whose="""
-            EXISTS (SELECT FROM regexp_matches(request || ' ' || coalesce(answer, ''), 'TB[A-Z2-7]{26}', 'g') AS found
-                    WHERE found[1] = ANY(:keys))
-        """,
-    ),
-    _remove("learner", "names, addresses and numbers"),
-    _remove("audience_member", "who is in which audience"),
-    _remove(
-        "mapping",
-        "what a destination calls the learner",
-        whose=f"""
-            destination = {_distinct("mapping", "destination")}
-            AND kind = 'learner' AND site = :site AND totara_id = :user_id
-        """,
-    ),
-    _remove("set_aside", "rows of Totara's that cannot be true"),
-    _remove(
-        "acknowledgement",
-        "what pullers said of completions that they fetched",
-        whose=f"caller = {_distinct('acknowledgement', 'caller')} AND {_OWN}",
-    ),
-)
-
-_BLANK: Sequence[_Work] = (
-    (
-        "completion",
-        "blanked",
-        "its place is kept, deleted and with a new change_seq: that is how pullers are told",
-        text(
-            f"""
-            UPDATE bridge.completion
-            SET row_id = 0, status = 'not_started', progress = NULL, grade = NULL, rpl = NULL, time_enrolled = NULL,
-                time_started = NULL, time_completed = NULL, deleted_at = :now, changed_at = :now,
-                change_seq = nextval('bridge.change_seq')
-            WHERE {_OWN} AND row_id <> 0
-            """
-        ),
-    ),
-    (
-        "completion_instance",
-        "blanked",
-        "its record key is kept, so that nothing is sent twice; dates, rows and status are not",
-        text(
-            f"""
-            UPDATE bridge.completion_instance i
-            -- numbers below 0 are nobody else's: no order of rows can violate what is unique
-            SET ordinal = -place, first_time_completed = NULL, time_completed = NULL, status = 'complete',
-                row_id = NULL, history_id = NULL, archived_at = NULL, revised_at = NULL,
-                first_seen_at = :now, ended_at = :now
-            FROM (SELECT id, row_number() OVER (PARTITION BY course_id ORDER BY id) AS place
-                  FROM bridge.completion_instance WHERE {_OWN}) numbered
-            WHERE i.id = numbered.id AND i.ordinal >= 0
-            """
-        ),
-    ),
-    (
-        "export_queue",
-        "blanked",
-        "payloads and the destination's words are gone; state, key and times of the sending are kept",
-        text(
-            """
-            UPDATE bridge.export_queue
-            SET payload = '', reference = NULL, error_code = NULL, error_words = NULL
-            WHERE id = ANY(:items) AND payload <> ''
-            """
-        ),
-    ),
-    (
-        "item_event",
-        "blanked",
-        "words that could name somebody are gone; what was done when and by whom is kept",
-        text(
-            """
-            UPDATE bridge.item_event SET words = NULL
-            WHERE item_id = ANY(:items) AND words <> :cancelled
-            """
-        ),
-    ),
-    (
-        "delivery",
-        "blanked",
-        "a destination's reference that names the learner",
-        text(f"UPDATE bridge.delivery SET reference = NULL WHERE {_DELIVERED} AND reference ~* :names"),
-    ),
+_REQUESTS = text(
+    """
+    SELECT export_log_id FROM bridge.export_queue
+    WHERE id = ANY(cast(:items AS bigint[])) AND export_log_id IS NOT NULL
+    UNION SELECT export_log_id FROM bridge.item_event
+    WHERE item_id = ANY(cast(:items AS bigint[])) AND export_log_id IS NOT NULL
+    UNION SELECT unnest(cast(:bodies AS bigint[]))
+    """
 )

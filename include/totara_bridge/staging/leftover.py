@@ -24,17 +24,25 @@ class Searched:
     others: dict[str, int]  #: in rows that are not the learner's: other people have the same name
 
 
-def search(transaction: Transaction, learner: Learner, *, keys: Sequence[str], names: str) -> Searched:
+def search(
+    transaction: Transaction, learner: Learner, *, keys: Sequence[str], requests: Sequence[int], names: str
+) -> Searched:
     """Look for the names in each column that can hold a text.
 
     :param keys: of the learner's completions; where no column says whose a row is, it is the learner's if it has one.
+    :param requests: that carried one of the learner's items, by their numbers in the log.
     :param names: a regular expression; upper and lower case are the same.
     """
     own: dict[str, int] = {}
     acted: dict[str, int] = {}
     others: dict[str, int] = {}
     tables = list(_tables(transaction))
-    values = vars(learner) | {"keys": list(keys), "names": names, "subject": f"{learner.site}/{learner.user_id}"}
+    values = vars(learner) | {
+        "keys": list(keys),
+        "requests": list(requests),
+        "names": names,
+        "subject": learner.subject,
+    }
     for table in tables:
         for column in table.texts:
             found = transaction.execute(text(_find(table, column)), values).one()
@@ -91,6 +99,7 @@ def _whose(table: _Table) -> str:
         ({"site", "totara_id", "kind"}, "t.site = :site AND t.totara_id = :user_id AND t.kind = 'learner'"),
         ({"instance_id", "revision"}, f"t.instance_id IN ({instances})"),
         ({"item_id"}, f"t.item_id IN (SELECT id FROM {SCHEMA}.export_queue WHERE instance_id IN ({instances}))"),
+        ({"batch", "http_status"}, "t.id = ANY(CAST(:requests AS bigint[]))"),
         ({"action", "subject"}, "t.action = 'erase' AND t.subject = :subject"),
     ):
         if columns <= table.columns:

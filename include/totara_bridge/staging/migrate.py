@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from totara_bridge.config import database_url
-from totara_bridge.errors import BridgeError, StagingOutOfDate
+from totara_bridge.errors import BridgeError, StagingOutOfDate, StagingUnavailable
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.staging.schema import SCHEMA
 
@@ -61,6 +61,7 @@ def require_newest(engine: Engine) -> None:
     """Refuse a database of another revision.
 
     :raises StagingOutOfDate: it must be migrated, or the code is older than it.
+    :raises StagingUnavailable: it cannot be reached now.
     """
     try:
         with engine.connect() as connection:
@@ -68,7 +69,7 @@ def require_newest(engine: Engine) -> None:
     except ProgrammingError:
         found = None
     except OperationalError as error:
-        raise StagingOutOfDate(
+        raise StagingUnavailable(
             "The staging database of TOTARA_BRIDGE_DATABASE_URL cannot be reached: "
             f"{str(error.orig).strip().splitlines()[0]}. Check its address and that it is up."
         ) from error

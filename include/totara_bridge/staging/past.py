@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from totara_bridge.route import EVERYTHING, Route
-from totara_bridge.staging.deliverable import DELIVERED, FIELDS, JOINS, LACKING, QUEUED, ROUTED, WITHHELD
+from totara_bridge.staging.deliverable import CANCELLED, DELIVERED, FIELDS, JOINS, LACKING, QUEUED, ROUTED, WITHHELD
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.route import condition, values
 
@@ -40,8 +40,17 @@ class PastCount:
 
     lacking: int  #: would be queued
     delivered: int
-    queued: int  #: in the queue already, in whatever state
+    queued: int  #: in the queue already, in whatever state but cancelled
+    cancelled: int  #: a person has to requeue them, no backfill does
     withheld: int  #: of a learner who was deleted in Totara before it was first seen, or who is erased
+
+
+@dataclass(frozen=True)
+class ToldCount:
+    """What a resend would find."""
+
+    resendable: int
+    changed: int  #: their items were purged, and they were edited since, or other items of theirs are in the queue
 
 
 def count(transaction: Transaction, asked: Past) -> PastCount:
@@ -50,10 +59,12 @@ def count(transaction: Transaction, asked: Past) -> PastCount:
         text(
             f"""
             SELECT count(*) FILTER (WHERE delivered) AS delivered,
-                   count(*) FILTER (WHERE queued AND NOT delivered) AS queued,
+                   count(*) FILTER (WHERE queued AND NOT cancelled AND NOT delivered) AS queued,
+                   count(*) FILTER (WHERE cancelled AND NOT delivered) AS cancelled,
                    count(*) FILTER (WHERE withheld AND NOT queued AND NOT delivered) AS withheld,
                    count(*) FILTER (WHERE NOT withheld AND NOT queued AND NOT delivered) AS lacking
-            FROM (SELECT {WITHHELD} AS withheld, {DELIVERED} AS delivered, {QUEUED} AS queued
+            FROM (SELECT {WITHHELD} AS withheld, {DELIVERED} AS delivered, {QUEUED} AS queued,
+                         {QUEUED} AND {CANCELLED} AS cancelled
                   FROM {ROUTED} WHERE i.ended_at IS NULL AND {_in_range(asked)}) found
             """
         ),
@@ -68,10 +79,17 @@ def lacking(transaction: Transaction, asked: Past, *, after: int, slice_size: in
     return _next(transaction, statement, _values(asked), after=after, slice_size=slice_size)
 
 
-def count_resendable(transaction: Transaction, asked: Past, *, before: datetime) -> int:
-    """How many instances `resendable` gives."""
-    statement = f"SELECT count(*) FROM {ROUTED} {_LAST_TOLD} WHERE {_RESENDABLE} AND {_in_range(asked)}"
-    return int(transaction.execute(text(statement), _values(asked) | {"before": before}).scalar_one())
+def count_told(transaction: Transaction, asked: Past, *, before: datetime) -> ToldCount:
+    """What a resend would find of what was delivered, for the last time, before that."""
+    statement = text(
+        f"""
+        SELECT count(*) FILTER (WHERE {_AS_TOLD}) AS resendable,
+               count(*) FILTER (WHERE q.id IS NULL AND NOT ({_AS_TOLD})) AS changed
+        FROM {ROUTED} {_LAST_TOLD} WHERE {_SENT_BEFORE} AND {_in_range(asked)}
+        """
+    )
+    row = transaction.execute(statement, _values(asked) | {"before": before}).one()
+    return ToldCount(**row._mapping)
 
 
 def resendable(
@@ -79,14 +97,15 @@ def resendable(
 ) -> Sequence[Row[Any]]:
     """The next slice of instances that can be sent again as the destination was told last, with `FIELDS`.
 
-    With them come the ``kind`` and ``told_revision`` of what it was told, and the ``item_id``, none where the item was
-    purged. What is no more true, and what another item of its instance follows, is not among them.
+    With them come the ``kind`` of what it was told, and the ``item_id``, none where the item was purged. What is no
+    more true, and what another item of its instance follows, is not among them; nor, of what was purged, what was
+    edited since: nobody knows any more how it was told.
 
     :param before: only what was delivered, for the last time, before that.
     """
     statement = f"""
-        SELECT {FIELDS}, told.kind, told.revision AS told_revision, q.id AS item_id
-        FROM {JOINS} {_LAST_TOLD} WHERE {_RESENDABLE} AND {_in_range(asked)}
+        SELECT {FIELDS}, told.kind, q.id AS item_id
+        FROM {JOINS} {_LAST_TOLD} WHERE {_SENT_BEFORE} AND {_AS_TOLD} AND {_in_range(asked)}
     """
     return _next(transaction, statement, _values(asked) | {"before": before}, after=after, slice_size=slice_size)
 
@@ -102,13 +121,18 @@ _LAST_TOLD = """
                                    AND q.kind = told.kind AND q.revision = told.revision
 """
 
-_RESENDABLE = f"""
+_SENT_BEFORE = f"""
     told.kind <> 'withdrawal' AND i.ended_at IS NULL AND NOT {WITHHELD}
     AND (q.id IS NULL OR q.state = 'sent') AND coalesce(q.sent_at, told.sent_at) < :before
+"""
+
+# what is put into the queue anew follows all that is there: a cancelled item could not be sent after it any more
+_AS_TOLD = """
+    (q.id IS NOT NULL OR i.revision = told.revision)
     AND NOT EXISTS (SELECT FROM bridge.export_queue other
                     WHERE other.destination = :destination AND other.instance_id = i.id
-                      AND (q.id IS NULL OR other.id > q.id)
-                      AND (other.state <> 'cancelled' OR other.first_posted_at IS NOT NULL))
+                      AND (q.id IS NULL OR other.id > q.id
+                           AND (other.state <> 'cancelled' OR other.first_posted_at IS NOT NULL)))
 """
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import floor, log2
 
 from sqlalchemy import text
 
+from totara_bridge.staging import setting
 from totara_bridge.staging.engine import Transaction
 
 #: The share of deliveries in time is that of this long.
@@ -39,6 +40,15 @@ class Delivered:
     in_time: int  #: a delay counts by its bucket of ``delivery_hour``, which ends up to a fifth after the promise
 
 
+@dataclass(frozen=True)
+class Down:
+    """How long a destination has not answered."""
+
+    since: datetime
+    seen_at: datetime  #: when something was last written of it
+    said: str | None
+
+
 def waiting(transaction: Transaction, destination: str, *, late_before: datetime) -> Waiting:
     """What waits for the destination.
 
@@ -55,10 +65,15 @@ def waiting(transaction: Transaction, destination: str, *, late_before: datetime
     )
 
 
-def delivered(transaction: Transaction, destination: str, *, promise: timedelta, now: datetime) -> Delivered:
-    """How many deliveries there were, and how many of them within the promise."""
+def delivered(
+    transaction: Transaction, destination: str, *, promise: timedelta, since: datetime, now: datetime
+) -> Delivered:
+    """How many deliveries there were, and how many of them within the promise.
+
+    :param since: those before do not count.
+    """
     bucket = floor(4 * log2(max(1.0, promise.total_seconds())) + 1e-9)
-    values = {"destination": destination, "since": now - SHARE_OF, "bucket": bucket}
+    values = {"destination": destination, "since": max(since, now - SHARE_OF), "bucket": bucket}
     return Delivered(*transaction.execute(_DELIVERED, values).one())
 
 
@@ -68,12 +83,15 @@ def died(transaction: Transaction, *, now: datetime) -> Mapping[str, int]:
     return {row.destination: row.items for row in rows}
 
 
-def down(transaction: Transaction) -> Mapping[str, tuple[datetime, str | None]]:
-    """The destinations that do not answer: since when, and what they said last."""
-    rows = transaction.execute(
-        text("SELECT destination, down_since, reason FROM bridge.destination_state WHERE down_since IS NOT NULL")
-    )
-    return {row.destination: (row.down_since, row.reason) for row in rows}
+def down(transaction: Transaction) -> Mapping[str, Down]:
+    """The destinations that do not answer."""
+    return {row.destination: Down(row.down_since, row.changed_at, row.reason) for row in transaction.execute(_DOWN)}
+
+
+def switched(transaction: Transaction, scope: str) -> datetime:
+    """When a manager last switched it off or on, or shadow mode: for a destination, for all; long ago: never."""
+    values = {"scopes": [setting.EVERYWHERE, scope]}
+    return transaction.execute(_SWITCHED, values).scalar_one() or datetime.min.replace(tzinfo=UTC)
 
 
 def extracted(transaction: Transaction) -> Mapping[str, datetime]:
@@ -108,6 +126,19 @@ _WAITING = text(
         )
     }) AS waiting
     GROUP BY state
+    """
+)
+
+_DOWN = text(
+    """
+    SELECT destination, down_since, changed_at, reason FROM bridge.destination_state WHERE down_since IS NOT NULL
+    """
+)
+
+_SWITCHED = text(
+    """
+    SELECT max(at) FROM bridge.audit_log
+    WHERE action = 'setting' AND subject IN ('enabled', 'shadow') AND details ->> 'scope' = ANY(:scopes)
     """
 )
 

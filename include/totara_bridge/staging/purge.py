@@ -4,11 +4,13 @@ There is no index on when an item was sent or a request was made: every sending 
 as they come in, so what is old is found from the lowest number upwards, as far as a whole stretch of numbers is young.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy.exc import DBAPIError
 
 from totara_bridge.staging.engine import Transaction
 
@@ -76,10 +78,36 @@ class Dated:
         return dict(transaction.execute(self.count, {"before": before}).mappings().one())
 
 
-def begin(transaction: Transaction) -> bool:
-    """Keep every other purge waiting until the end of the transaction; off where another is at work."""
-    lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended('totara_bridge.purge', 0))")
-    return bool(transaction.execute(lock).scalar_one())
+@contextmanager
+def session(engine: Engine) -> Iterator[Connection]:
+    """A session to `begin` in. It is in no transaction: an old one would keep what is deleted from being cleaned up."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+        try:
+            yield alone
+        finally:
+            if is_there(alone):
+                alone.execute(text("SELECT pg_advisory_unlock_all()"))
+
+
+def begin(alone: Connection) -> bool:
+    """Keep every other purge waiting until the session ends; off where another is at work."""
+    return bool(alone.execute(text(f"SELECT pg_try_advisory_lock({_LOCK})")).scalar_one())
+
+
+def is_there(alone: Connection) -> bool:
+    """Whether the session is there still; off where its connection was lost, and with it what keeps others waiting."""
+    if alone.invalidated:
+        return False
+    try:
+        alone.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return False
+    return True
+
+
+_LOCK = "hashtextextended('totara_bridge.purge', 0)"
 
 
 def _stretch(table: str, number: str, at: str) -> TextClause:

@@ -10,8 +10,21 @@ them out and hashing them in Python takes. It has no base32, hence the arithmeti
 ten at a time, and each ten are looked up as two characters at once.
 """
 
+from base64 import b32encode
+from hashlib import sha256
+
+from totara_bridge.staging.states import Kind
+
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _PAIRS = "".join(first + second for first in _ALPHABET for second in _ALPHABET)
+
+
+def item_key(record_key: str, kind: Kind, revision: int) -> str:
+    """An item's idempotency key: the record key, or where it is no completion a hash of that, kind and revision."""
+    if kind == Kind.COMPLETION:
+        return record_key
+    digest = sha256(f"{record_key}:{kind}:{revision}".encode()).digest()
+    return "TB" + b32encode(digest).decode()[:26]
 
 
 def mint(*, site: str, user: str, course: str, time: str, ordinal: str, rows: str) -> str:

@@ -18,7 +18,7 @@ from totara_bridge.staging.by_hand import CANCEL_FITS, REQUEUE_FITS
 from totara_bridge.staging.deliverable import ROUTED
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.hold import ANOTHER_LOOK
-from totara_bridge.staging.states import State
+from totara_bridge.staging.states import Lane, State
 
 
 class Action(StrEnum):
@@ -34,6 +34,7 @@ class Selection:
 
     states: Sequence[State] = ()
     ids: Sequence[int] = ()
+    lanes: Sequence[Lane] = ()
     destinations: Sequence[str] = ()
     route: Route = EVERYTHING  #: what its completion has to be
     error_class: str | None = None
@@ -97,7 +98,8 @@ def selected(columns: str, selection: Selection, *, also: str = "") -> str:
 
 def values(selection: Selection) -> dict[str, object]:
     """What `selected` expects as parameters."""
-    lists = {"ids": [*selection.ids], "destinations": [*selection.destinations]}  # what PostgreSQL takes for an array
+    # what PostgreSQL takes for an array
+    lists = {name: [*getattr(selection, name)] for name in ("ids", "lanes", "destinations")}
     given = vars(selection) | lists
     return {name: given[name] for name in ("ids", *_CRITERIA) if given[name]} | route.values(selection.route)
 
@@ -108,6 +110,7 @@ _FITS = {Action.REQUEUE: REQUEUE_FITS, Action.CANCEL: CANCEL_FITS}
 _NOT_YET = {Action.REQUEUE: f" AND q.held_for IS DISTINCT FROM '{ANOTHER_LOOK}'", Action.CANCEL: ""}
 
 _CRITERIA = {
+    "lanes": "q.lane = ANY(:lanes)",
     "destinations": "q.destination = ANY(:destinations)",
     "error_class": "q.error_class = :error_class",
     "fingerprint": f"{FINGERPRINT} = :fingerprint",

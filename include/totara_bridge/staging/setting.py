@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.settings import Settings
+from totara_bridge.settings import ONLY_FOR_ALL, Settings
 from totara_bridge.staging import audit
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.schema import SettingRow
@@ -17,15 +17,18 @@ from totara_bridge.staging.schema import SettingRow
 EVERYWHERE = "bridge"
 
 
-def read(transaction: Transaction, scope: str = EVERYWHERE) -> Settings:
+def read(transaction: Transaction, scope: str = EVERYWHERE, *, only: str | None = None) -> Settings:
     """The switches of a destination: its own, then those for all, then the defaults.
 
+    :param only: one switch; all others are as by default, whatever the table holds.
     :raises ConfigurationInvalid: the table holds a value out of bounds.
     """
     rows = transaction.execute(
         select(SettingRow.scope, SettingRow.name, SettingRow.value).where(SettingRow.scope.in_([EVERYWHERE, scope]))
     ).all()
-    values = {row.name: row.value for row in sorted(rows, key=lambda row: row.scope != EVERYWHERE)}
+    values = {
+        row.name: row.value for row in sorted(rows, key=lambda row: row.scope != EVERYWHERE) if only in (None, row.name)
+    }
     return _checked(values, scope)
 
 
@@ -41,12 +44,14 @@ def of_destinations(transaction: Transaction) -> dict[str, Settings]:
 def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value: Any, by: str, now: datetime) -> None:
     """Set one switch.
 
-    :raises ConfigurationInvalid: there is no such switch, or the value is out of its bounds.
+    :raises ConfigurationInvalid: there is no such switch, or not of a destination, or the value is out of its bounds.
     """
     if name not in Settings.model_fields:
         raise ConfigurationInvalid(
             f"There is no setting {name!r}: choose one of {', '.join(sorted(Settings.model_fields))}."
         )
+    if scope != EVERYWHERE and name in ONLY_FOR_ALL:
+        raise ConfigurationInvalid(f"The setting {name} counts for all only: set it without a destination.")
     _checked({name: value}, scope)
     _audit(transaction, scope=scope, name=name, value=value, by=by, now=now)
     written = {"value": value, "changed_at": now, "changed_by": by}
@@ -65,12 +70,27 @@ def forget(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, by: 
 
 def _audit(transaction: Transaction, *, scope: str, name: str, value: Any, by: str, now: datetime) -> None:
     """Write down the old and the new value; none: as it holds for all, or by default."""
+    # whoever changes the same switch now is waited for: the old value is what they have left
+    transaction.execute(_ONE_AT_A_TIME, {"switch": f"totara_bridge.setting.{scope}.{name}"})
     before = transaction.execute(
         select(SettingRow.value).where(SettingRow.scope == scope, SettingRow.name == name)
     ).scalar_one_or_none()
     if before != value:
-        details = {"scope": scope, "from": before, "to": value}
+        details = {"scope": scope, "from": _for_audit(name, before), "to": _for_audit(name, value)}
         audit.record(transaction, actor=by, action="setting", subject=name, details=details, now=now)
+
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:switch, 0))")
+
+
+def _for_audit(name: str, value: Any) -> Any:
+    """The value as anybody may read it: of alert channels without people's addresses."""
+    if name != "alert_channels" or value is None:
+        return value
+    try:
+        return [channel.for_audit() for channel in Settings(alert_channels=value).alert_channels]
+    except ValidationError:  # an older bridge let it in: it may hold a secret
+        return "not valid"
 
 
 def _checked(values: dict[str, Any], scope: str) -> Settings:

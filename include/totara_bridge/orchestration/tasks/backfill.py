@@ -1,5 +1,6 @@
 """The tasks of ``backfill_completions``."""
 
+import logging
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal, Self
 
@@ -14,13 +15,14 @@ from totara_bridge.extract.enqueue import Wants
 from totara_bridge.orchestration.assets import announce
 from totara_bridge.orchestration.form import Form, asked_by, filled_in
 from totara_bridge.orchestration.sigterm import stopped_by_sigterm
-from totara_bridge.orchestration.switches import settings_or_skip
+from totara_bridge.orchestration.switches import settings_or_skip, warn_if_off
 from totara_bridge.route import Route, Word
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.past import FOREVER, Past
 
-Patterns = Annotated[tuple[Word, ...], Field(max_length=1000)]
+log = logging.getLogger(__name__)
 
+Patterns = Annotated[tuple[Word, ...], Field(max_length=1000)]
 
 #: Fields that mean what they mean in a route.
 _NARROWING = ("courses", "learners", "statuses")
@@ -68,7 +70,8 @@ class Backfill(Form):
     resend: bool = Field(
         False,
         title="Send again what was delivered",
-        description="Also send again what the destination has already, as it was last told of it.",
+        description="Also send again what the destination has already, as it was last told of it. What was purged "
+        "here is made anew, and left out where its completion was edited in Totara since.",
     )
     dry_run: bool = Field(
         True,
@@ -102,11 +105,17 @@ def backfill_destination(code: str, params: dict[str, Any], dag_run: Any, outlet
     wants = Wants.of(config, config.destination(code))
     with staging() as engine, stopped_by_sigterm() as stop:
         settings_or_skip(engine)
+        warn_if_off(engine, [code], log)
         done = backfill.backfill(engine, wants, asked, now=datetime.now(UTC), stop=stop)
     if not done.finished:
+        goes_on = (
+            "and it goes on from there; another run sends all of it again"
+            if form.resend
+            else ("or trigger another run, and it goes on from there")
+        )
         raise Transient(
             f"The backfill of {code} was stopped after {done.queued} were queued, {done.held} held and {done.resent} "
-            "queued to be sent again: clear its task, or trigger another run, and it goes on from there."
+            f"queued to be sent again: clear its task, {goes_on}."
         )
     if done.queued or done.resent:
         announce(outlet_events, queued=done.queued + done.resent)

@@ -60,5 +60,5 @@ def _outcome(erased: erase.Erased) -> str:
         return f"dry run: {erased.found} rows would be removed or blanked ({rows or 'none'}); nothing was changed"
     if erased.found:
         return f"{erased.found} rows were removed or blanked; no extract brings them back"
-    when = "now" if erased.before is None else f"on {erased.before.erased_at:%Y-%m-%d %H:%M} UTC"
+    when = "now" if erased.before is None else f"on {erased.before.tombstone.erased_at:%Y-%m-%d %H:%M} UTC"
     return f"nothing was found; erased {when}, and no extract brings the learner back"

@@ -13,7 +13,7 @@ from totara_bridge.config import Site, read_config
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.run import ExtractPlan
 from totara_bridge.orchestration.assets import announce
-from totara_bridge.orchestration.form import Form, filled_in
+from totara_bridge.orchestration.form import Form, asked_by, filled_in
 from totara_bridge.orchestration.metrics import count, timed
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.orchestration.totara_hook import TotaraHook
@@ -48,7 +48,7 @@ class Extract(Form):
         return self
 
 
-def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[str, int]:
+def extract_site(code: str, params: dict[str, Any], outlet_events: Any, dag_run: Any) -> dict[str, int]:
     """Extract one site of bridge.toml, if its turn has come.
 
     :raises RequestInvalid: the run asks for what cannot be.
@@ -69,6 +69,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any) -> dict[
             full_compare_at=config.extract.full_compare.replace(tzinfo=config.timezone),
             force_full_compare=asked.full_compare,
             confirm_deletions=asked.confirm_deletions,
+            by=asked_by(dag_run),
         )
         source = DatabaseSource(TotaraHook(site.connection).connection())
         with timed("extract", code):

@@ -30,7 +30,11 @@ class Purge(Form):
         title="Days that the export log is kept",
         description="Delete requests, with their kept bodies, that were made longer ago. Empty: as in the settings.",
     )
-    dry_run: bool = Field(False, title="Dry run", description="Only count what would be deleted.")
+    dry_run: bool = Field(
+        False,
+        title="Dry run",
+        description="Only count what would be deleted. It is off, as the schedule deletes: switch it on to look first.",
+    )
 
 
 def purge_finished(params: dict[str, Any], dag_run: Any) -> dict[str, int]:

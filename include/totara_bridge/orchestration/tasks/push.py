@@ -52,7 +52,8 @@ def push_destination(code: str, params: dict[str, Any]) -> dict[str, int]:
         staging(connections=plan.connections) as engine,
         stopped_by_sigterm() as stop,
     ):
-        return push.drain(engine, new_sender, plan, clock=_now, stop=stop, drained=drained).counts()
+        done = push.drain(engine, new_sender, plan, clock=_now, stop=stop, drained=drained)
+    return done.counts() | ({"let_in": 1} if done.let_in else {})
 
 
 def _now() -> datetime:

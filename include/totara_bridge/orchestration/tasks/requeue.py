@@ -1,5 +1,6 @@
 """The task of ``requeue_completions``."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -10,10 +11,13 @@ from totara_bridge.completion import storable
 from totara_bridge.config import read_config
 from totara_bridge.orchestration.assets import announce
 from totara_bridge.orchestration.form import Form, asked_by, filled_in
+from totara_bridge.orchestration.switches import warn_if_off
 from totara_bridge.route import Route, Word
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.selection import Action, Selection
-from totara_bridge.staging.states import State
+from totara_bridge.staging.states import Lane, State
+
+log = logging.getLogger(__name__)
 
 _STATES = ("failed", "dead", "cancelled", "held", "queued")
 _ItemId = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -36,6 +40,13 @@ class Requeue(Form):
         "cancelled. Empty: any, of the Item numbers below.",
         examples=list(_STATES),
     )
+    lanes: tuple[Literal["fresh", "retry", "backfill"], ...] | None = Field(
+        None,
+        title="Lanes",
+        description="Items in these lanes: fresh is what an extract found, retry what of that failed before, backfill "
+        "what a backfill queued or sends again. Empty: in any.",
+        examples=[*Lane],
+    )
     destinations: tuple[str, ...] | None = Field(
         None, title="Destinations", description="Items for these destinations. Empty: for all."
     )
@@ -43,13 +54,13 @@ class Requeue(Form):
     courses: tuple[Word, ...] | None = Field(
         None,
         title="Courses",
-        description="Patterns for a course's short name or id number, such as SAFETY-*. Empty: any.",
+        description="Patterns for a course's short name or id number, such as SAFETY-*, one per line. Empty: any.",
         max_length=1000,
     )
     learners: tuple[Word, ...] | None = Field(
         None,
         title="Learners",
-        description="Patterns for a learner's username, e-mail address or id number, such as test*. Empty: any.",
+        description="Patterns for a learner's username, e-mail address or id number, one per line. Empty: any.",
         max_length=1000,
     )
     error_class: _Text | None = Field(
@@ -69,7 +80,7 @@ class Requeue(Form):
     item_ids: tuple[_ItemId, ...] | None = Field(
         None,
         title="Item numbers",
-        description="Only these items, by their numbers in the export queue, 10 000 at most. Empty: any.",
+        description="Only these items, by their numbers in the export queue, one per line, 10 000 at most. Empty: any.",
         max_length=10_000,
     )
     reason: _Text | None = Field(
@@ -112,6 +123,7 @@ class Requeue(Form):
         return Selection(
             states=[State(each) for each in self.states or ()],
             ids=self.item_ids or (),
+            lanes=[Lane(each) for each in self.lanes or ()],
             destinations=self.destinations or (),
             route=Route.model_validate({name: entries for name, entries in route.items() if entries}),
             error_class=self.error_class,
@@ -142,6 +154,9 @@ def requeue_items(params: dict[str, Any], outlet_events: Any, dag_run: Any) -> d
             dry_run=asked.dry_run,
             now=now,
         )
+        if asked.action == "requeue":
+            codes = asked.destinations or [each.code for each in config.destinations]
+            warn_if_off(engine, codes, log)
     if carried_out.done and asked.action == "requeue":
         announce(outlet_events, queued=carried_out.done)
     return carried_out.counts()

@@ -1,0 +1,132 @@
+"""One running Airflow on the embedded PostgreSQL, over 100 000 items: brought up, made ready, and taken down."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e import hundred_thousand
+from tests.e2e.running import RunningAirflow
+from totara_bridge.local import airflow, postgres, processes, sandbox
+from totara_bridge.local.airflow_api import AirflowApi
+from totara_bridge.local.home import CHECKOUT, Home
+from totara_bridge.local.postgres import EmbeddedPostgres
+from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.staging.migrate import migrate
+
+#: Schedules that never come round while tests run: every run of a DAG is one that a test began.
+CONFIGURATION = f"""
+[extract]
+schedule = "0 0 29 2 *"
+[push]
+schedule = "0 0 29 2 *"
+[purge]
+schedule = "0 0 29 2 *"
+[watch]
+schedule = "0 0 29 2 *"
+
+[[sites]]
+code = "sbx"
+connection = "totara_sandbox"
+[[sites]]
+code = "{hundred_thousand.SITE}"
+connection = "totara_big"
+every = "P365D"
+
+[[destinations]]
+code = "oracle"
+connection = "oracle_sandbox"
+[[destinations]]
+code = "archive"
+connection = "oracle_sandbox"
+"""
+
+#: The files of DAGs do not change while tests run, and a test waits for the scheduler more often than it works.
+_QUICK = {
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+}
+
+
+@contextmanager
+def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirflow]:
+    """A running Airflow over 100 000 items, every DAG unpaused but the one that sends them.
+
+    :param root: an empty folder with a short path; everything is kept there.
+    :param environment: of every Airflow process besides that of a local run.
+    """
+    home = Home(root, root / "postgres")
+    for folder in (home.airflow, home.logs, home.processes):
+        folder.mkdir(parents=True)
+    configuration = root / "bridge.toml"
+    configuration.write_text(CONFIGURATION)
+    server = EmbeddedPostgres(home.postgres, durable=False)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        with SandboxOracle() as oracle:
+            port = _free_port()
+            staging = server.ensure_database("bridge")
+            metadata = server.ensure_database("airflow")
+            variables = airflow.environment(home, port=port, metadata_url=metadata, staging_url=staging)
+            ours = {
+                **_QUICK,
+                "TOTARA_BRIDGE_DATABASE_URL": staging,
+                "TOTARA_BRIDGE_CONFIG": str(configuration),
+                **environment,
+            }
+            totara = server.dsn(sandbox.TOTARA_DATABASE)
+            with RunningAirflow(port, staging=staging, totara=totara, oracle=oracle) as up:
+                _start(home, server, _not_of_the_person(variables) | ours, started)
+                hundred_thousand.fill(staging)
+                _make_ready(home, server, up)
+                yield up
+    finally:
+        processes.stop(home)
+        for process in started:
+            process.wait()
+        postgres.stop(home.postgres)
+
+
+def _not_of_the_person(variables: Mapping[str, str]) -> dict[str, str]:
+    """Without the settings that whoever runs the tests may have for a bridge of their own."""
+    return {name: value for name, value in variables.items() if not name.startswith("TOTARA_BRIDGE_")}
+
+
+def _start(
+    home: Home, server: EmbeddedPostgres, environment: Mapping[str, str], started: list[subprocess.Popen[bytes]]
+) -> None:
+    airflow.write_passwords(home)
+    migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
+    started.append(migration)
+    migrate(server.dsn("bridge").replace("postgresql://", "postgresql+psycopg://", 1))
+    sandbox.fill_totara(server)
+    processes.finish(home, "migrate", migration)
+    for name, arguments in airflow.SERVICES.items():
+        started.append(processes.start(home, name, (processes.program("airflow"), *arguments), environment))
+
+
+def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow) -> None:
+    with AirflowApi(up.address, login=airflow.LOGIN, password=airflow.PASSWORD) as api:
+        airflow.wait_until_healthy(home, api)
+        sandbox.store_connections(api, server, up.oracle.port, lambda _: None)
+    up.log_in()
+    _wait_for_dags(up)
+
+
+def _wait_for_dags(up: RunningAirflow) -> None:
+    files = {file.stem for file in (CHECKOUT / "dags").glob("*.py")}
+    while not files <= {dag["dag_id"] for dag in up.api("GET", "dags")["dags"]}:
+        errors = up.api("GET", "importErrors")["import_errors"]
+        assert not errors, errors
+        time.sleep(0.2)
+    for dag in files - {"push_completions"}:
+        up.pause(dag, False)
+
+
+def _free_port() -> int:
+    """A TCP port on the loopback address where nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
