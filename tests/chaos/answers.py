@@ -43,7 +43,7 @@ ANSWERS = {
     "422": Answer({"status": 422, "body": _ERROR}, ends=(DRAINED,)),
     "413": Answer({"status": 413}, match={"over_bytes": 20_000}, ends=(DRAINED,)),
     "401 once": Answer({"status": 401}, times=1, ends=(DRAINED,)),
-    "401 for good": Answer({"status": 401}, match={"next": 100}, ends=STOPS),
+    "401 for good": Answer({"status": 401}, match={"next": 100}, ends=("CredentialsRefused",)),
     "409": Answer({"status": 409}),
     "408": Answer({"status": 408}),
     "425": Answer({"status": 425}),

@@ -17,7 +17,7 @@ from tests.chaos.scene import Scene, SenderProcess
 from tests.chaos.sender import DRAINED
 
 #: How a sender may end in any round.
-_ENDS = {DRAINED, "OracleUnavailable", "OracleRefused"}
+_ENDS = {DRAINED, "OracleUnavailable", "OracleRefused", "CredentialsRefused"}
 
 #: Of a sender, in seconds: some answers never come.
 _TIMEOUT = 2.0

@@ -536,6 +536,12 @@ def test_what_was_purged_and_edited_since_is_left_out_and_counted(
     assert set(told.values()) == {0}
 
 
+PURGE = """
+    DELETE FROM bridge.export_queue WHERE id IN (
+        SELECT id FROM bridge.export_queue WHERE state = 'sent' AND id % 3 = :part FOR UPDATE SKIP LOCKED)
+"""
+
+
 def test_a_purge_in_between_takes_nothing_from_a_resend(delivered: Bridge, oracle: SandboxOracle) -> None:
     everything = again(delivered, dry_run=True).outlook.resendable
     purged: list[int] = []
@@ -543,7 +549,7 @@ def test_a_purge_in_between_takes_nothing_from_a_resend(delivered: Bridge, oracl
     def purge(_: object, __: object, statement: str, *___: object) -> None:
         """After the slice was read, before its items are moved."""
         if "SET state = 'queued', lane = 'backfill'" in statement and len(purged) < 2:
-            purged.append(sql(delivered, "DELETE FROM bridge.export_queue WHERE id % 3 = :part", part=len(purged)))
+            purged.append(sql(delivered, PURGE, part=len(purged)))
 
     event.listen(delivered.staging, "before_cursor_execute", purge)
     done = again(delivered, slice_size=5)

@@ -599,6 +599,14 @@ class PurgedLife(Life):
         assert len(gone) == (done["items"] if done else 0)
         type(self).purged += len(gone)
 
+    @rule(place=st.integers(0, INSTANCES - 1))
+    def deliver_purge_edit_and_cancel(self, place: int) -> None:
+        """By chance it hardly ever comes in this order."""
+        self.claim_and_settle(INSTANCES, "sent")
+        self.purge()
+        self.extract(place, "revised", dated=True)
+        self.by_hand(None, "cancel")
+
     @rule()
     def resend_what_was_purged(self) -> None:
         def act(transaction: Transaction) -> None:
