@@ -6,8 +6,8 @@ drain that is killed holds nothing for longer than the lease, and what it had se
 
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -58,16 +58,21 @@ def drain(
     run.end()
     log.info("%s: %s", plan.destination, run.drained.counts())
     _write_down_whether_it_works(run)
+    _raise_what_ended(run, working)
+    return run.drained
+
+
+def _raise_what_ended(run: Run, working: Sequence[Future[None]]) -> None:
+    """Raise what ended the drain before its time; that the destination is down is written down first."""
     try:
         for each in working:
             each.result()
         if run.problem is not None:
             raise run.problem
     except OracleUnavailable:
-        with engine.begin() as transaction:
-            destination.went_down(transaction, plan.destination, now=clock())
+        with run.engine.begin() as transaction:
+            destination.went_down(transaction, run.plan.destination, now=run.clock())
         raise
-    return run.drained
 
 
 def _write_down_whether_it_works(run: Run) -> None:
