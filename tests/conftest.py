@@ -26,6 +26,13 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, a module stays with one of them, and so does what needs the running Airflow."""
+    for item in items:
+        group = "airflow" if "airflow_up" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where nothing may be left out (``TOTARA_BRIDGE_NO_SKIPS``), a skipped test is a failure; pytest lists which."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -20,29 +20,27 @@ class Mail:
     html: str
 
 
-class Mailbox:
-    """An SMTP server (RFC 5321, as much of it as a client without TLS and login uses); for ``with``."""
+class Receiver:
+    """A server that takes what comes while it is in a ``with``."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: socketserver.TCPServer) -> None:
         """Nothing has come yet."""
-        self.mails: list[Mail] = []
-        self._server = _SmtpServer(("127.0.0.1", 0), _SmtpSession)
-        self._server.mailbox = self
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
 
-    def connection(self, **extra: Any) -> str:
-        """The Airflow Connection to it, as JSON."""
-        return json.dumps(
-            {
-                "conn_type": "smtp",
-                "host": "127.0.0.1",
-                "port": self._server.server_address[1],
-                "extra": {"from_email": "bridge@example.com", "disable_tls": True, "disable_ssl": True} | extra,
-            }
-        )
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
     def __enter__(self) -> Self:
-        """Take e-mails."""
+        """Take what comes."""
         self._thread.start()
         return self
 
@@ -50,9 +48,29 @@ class Mailbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take no more."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.close()
+
+
+class Mailbox(Receiver):
+    """An SMTP server (RFC 5321, as much of it as a client without TLS and login uses); for ``with``."""
+
+    def __init__(self) -> None:
+        """Nothing has come yet."""
+        self.mails: list[Mail] = []
+        server = _SmtpServer(("127.0.0.1", 0), _SmtpSession)
+        server.mailbox = self
+        super().__init__(server)
+
+    def connection(self, **extra: Any) -> str:
+        """The Airflow Connection to it, as JSON."""
+        return json.dumps(
+            {
+                "conn_type": "smtp",
+                "host": "127.0.0.1",
+                "port": self.port,
+                "extra": {"from_email": "bridge@example.com", "disable_tls": True, "disable_ssl": True} | extra,
+            }
+        )
 
 
 class _SmtpServer(socketserver.ThreadingTCPServer):
@@ -95,7 +113,7 @@ class _SmtpSession(socketserver.StreamRequestHandler):
 
 
 @dataclass
-class Webhook:
+class Webhook(Receiver):
     """An endpoint that keeps the JSON posted to it; for ``with``."""
 
     status: int = 200  #: what it answers with
@@ -109,31 +127,21 @@ class Webhook:
         """Nothing has come yet."""
         self.answers.set()
         handler = type("_Handler", (_WebhookHandler,), {"webhook": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), handler))
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def connection(self, **fields: Any) -> str:
         """The Airflow Connection to it, as JSON."""
         return json.dumps({"conn_type": "http", "host": f"{self.url}/hook", "extra": {"trust_env": False}} | fields)
 
-    def __enter__(self) -> Self:
-        """Take requests."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take no more."""
+    def close(self) -> None:
+        """Take no more, and keep no caller waiting."""
         self.answers.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().close()
 
 
 class _WebhookHandler(BaseHTTPRequestHandler):

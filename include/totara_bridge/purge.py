@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from totara_bridge.errors import Transient
 from totara_bridge.staging import audit, setting
 from totara_bridge.staging import purge as staged
 from totara_bridge.staging.engine import Transaction, bulk_transaction
 from totara_bridge.staging.purge import Cutoff, Dated, Numbered
+from totara_bridge.staging.session_lock import SessionLock, session_lock
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class _Run:
     """A purge at work."""
 
     engine: Engine
-    alone: Connection  #: keeps other purges waiting
+    lock: SessionLock  #: keeps other purges waiting
     asked: Asked
     cutoffs: _Cutoffs
     now: datetime
@@ -139,7 +140,7 @@ class _Run:
 
         :raises Transient: another purge may be at work, as the connection that keeps it waiting was lost.
         """
-        if not staged.is_there(self.alone):
+        if not self.lock.has_its_session():
             raise Transient(
                 "The purge lost the connection to the staging database that keeps other purges waiting, so it stopped "
                 f"after {self.counts['items']} items; what is deleted is deleted: run it again, and it goes on."
@@ -160,14 +161,14 @@ def purge(engine: Engine, asked: Asked, *, now: datetime, stop: threading.Event)
     :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
     :raises Transient: the connection was lost that keeps other purges waiting.
     """
-    with staged.session(engine) as alone:
-        while not staged.begin(alone):
+    with session_lock(engine, staged.LOCK) as lock:
+        while not lock.take(within=timedelta(0)):
             log.info("another purge is at work; this one waits for it")
             if stop.wait(_LOOK_AGAIN):
                 return Purged(dict.fromkeys(_ROWS, 0), finished=False)
         with engine.begin() as transaction:
             cutoffs = _cutoffs(transaction, asked, now)
-        run = _Run(engine, alone, asked, cutoffs, now, stop)
+        run = _Run(engine, lock, asked, cutoffs, now, stop)
         run.numbered(staged.ITEMS, cutoffs.items)
         run.numbered(staged.KEPT_BODIES, cutoffs.kept_bodies)
         run.numbered(staged.LOG_ROWS, cutoffs.log_rows)

@@ -18,7 +18,8 @@ from tests.dags import told
 from tests.receivers import Mail, Mailbox, Webhook
 from totara_bridge.orchestration import mail
 from totara_bridge.orchestration.notices import send_notices
-from totara_bridge.staging.notice import reserved
+from totara_bridge.staging.notice import LOCK
+from totara_bridge.staging.session_lock import session_lock
 
 # Airflow's hooks warn about their own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
@@ -360,8 +361,8 @@ def test_who_does_not_wait_leaves_it_to_who_tells_next(
 ) -> None:
     told.use_channels(staging, [HOOK])
     told.raise_down(staging)
-    with reserved(staging) as ours:
-        assert ours
+    with session_lock(staging, LOCK) as lock:
+        assert lock.take()
         sent = send_notices(staging, lambda: told.RESOLVED, within=timedelta(milliseconds=1))
     assert (sent.told, hook.bodies) == (0, [])
     assert "another process tells the channels now" in caplog.text

@@ -36,6 +36,7 @@ from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.past import Past
 from totara_bridge.staging.purge import Cutoff, Stretch
 from totara_bridge.staging.schema import Table
+from totara_bridge.staging.session_lock import session_lock
 from totara_bridge.staging.states import State
 from totara_bridge.why_not import Why, why_not
 
@@ -486,8 +487,8 @@ def test_what_keeps_other_purges_waiting_is_in_no_transaction_and_without_it_the
 
 def test_a_second_purge_waits_for_the_first(old: Items) -> None:
     results: list[Purged] = []
-    with staged.session(old.staging) as first:
-        assert staged.begin(first)
+    with session_lock(old.staging, staged.LOCK) as first:
+        assert first.take()
         stop = threading.Event()
         waiting = threading.Thread(target=lambda: results.append(run(old, stop=stop)))
         waiting.start()

@@ -1,7 +1,7 @@
 """bridge.toml as a whole, with the environment over it, and the environment's own part: where staging is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self, TypeVar
@@ -68,6 +68,16 @@ class BridgeConfig(BaseSettings):
         :raises ConfigurationInvalid: there is none.
         """
         return _named("destination", code, self.destinations)
+
+    def require(self, *, sites: Collection[str] | None = None, destinations: Collection[str] | None = None) -> None:
+        """Refuse codes that are not here, as a person may have typed them.
+
+        :raises ConfigurationInvalid: names the first.
+        """
+        for code in destinations or ():
+            self.destination(code)
+        for code in sites or ():
+            self.site(code)
 
     def template(self, name: str) -> Template:
         """The payload template with this name; ``default`` is built in.

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from totara_bridge.orchestration.channels import is_out_of_reach, tell, why
 from totara_bridge.settings import Channel
 from totara_bridge.staging import setting
-from totara_bridge.staging.notice import pending, reserved, told
+from totara_bridge.staging.notice import LOCK, pending, told
+from totara_bridge.staging.session_lock import session_lock
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ def send_notices(engine: Engine, clock: Callable[[], datetime], *, within: timed
         channels = {each.connection: each for each in setting.read(transaction, only="alert_channels").alert_channels}
     if not channels:
         return Sent()
-    with reserved(engine, within=within) as ours:
-        if ours:
+    with session_lock(engine, LOCK) as lock:
+        if lock.take(within=within):
             return _send_pending(engine, channels, clock)
     log.warning("another process tells the channels now: what is new is left to the next run of watch_delivery")
     return Sent()

@@ -3,22 +3,20 @@
 A process that is killed in between tells it again, and never forgets it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
 
 from totara_bridge.staging.alert import COLUMNS, Alert, alerts_of
 from totara_bridge.staging.engine import Transaction
 
 Event = Literal["raised", "resolved"]
 
-#: PostgreSQL's code for a lock that was not had in time.
-_NOT_IN_TIME = "55P03"
+#: The lock of who tells channels: what is pending now nobody else is about to tell.
+LOCK = "alert_notice"
 
 
 @dataclass(frozen=True)
@@ -29,31 +27,6 @@ class Notice:
     event: Event
     channel: str
     attempts: int  #: that failed so far
-
-
-@contextmanager
-def reserved(engine: Engine, *, within: timedelta | None = None) -> Iterator[bool]:
-    """Let nobody else tell channels meanwhile: what is pending now nobody else is about to tell.
-
-    Outside any transaction, which a server may end where it is idle for long; on a connection of its own, whose end,
-    also that of a process that is killed, is the end of the reservation.
-
-    :param within: how long to wait for who tells now; none: until they have ended.
-    :returns: whether it was had in that time.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
-        alone.detach()
-        alone.execute(text("SELECT set_config('idle_session_timeout', '0', false)"))
-        milliseconds = 0 if within is None else max(1, round(within.total_seconds() * 1000))
-        alone.execute(text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": str(milliseconds)})
-        try:
-            alone.execute(text("SELECT pg_advisory_lock(hashtextextended('totara_bridge.alert_notice', 0))"))
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _NOT_IN_TIME:
-                raise
-            yield False
-        else:
-            yield True
 
 
 def pending(transaction: Transaction, channels: Collection[str]) -> Sequence[Notice]:

@@ -4,15 +4,16 @@ There is no index on when an item was sent or a request was made: every sending 
 as they come in, so what is old is found from the lowest number upwards, as far as a whole stretch of numbers is young.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, TextClause, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import TextClause, text
 
 from totara_bridge.staging.engine import Transaction
+
+#: The lock of the one purge that is at work.
+LOCK = "purge"
 
 
 @dataclass(frozen=True)
@@ -76,38 +77,6 @@ class Dated:
     def found(self, transaction: Transaction, *, before: datetime) -> dict[str, int]:
         """How many rows there are of before that time, by table."""
         return dict(transaction.execute(self.count, {"before": before}).mappings().one())
-
-
-@contextmanager
-def session(engine: Engine) -> Iterator[Connection]:
-    """A session to `begin` in. It is in no transaction: an old one would keep what is deleted from being cleaned up."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
-        try:
-            yield alone
-        finally:
-            if is_there(alone):
-                alone.execute(text("SELECT pg_advisory_unlock_all()"))
-
-
-def begin(alone: Connection) -> bool:
-    """Keep every other purge waiting until the session ends; off where another is at work."""
-    return bool(alone.execute(text(f"SELECT pg_try_advisory_lock({_LOCK})")).scalar_one())
-
-
-def is_there(alone: Connection) -> bool:
-    """Whether the session is there still; off where its connection was lost, and with it what keeps others waiting."""
-    if alone.invalidated:
-        return False
-    try:
-        alone.execute(text("SELECT 1"))
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        return False
-    return True
-
-
-_LOCK = "hashtextextended('totara_bridge.purge', 0)"
 
 
 def _stretch(table: str, number: str, at: str) -> TextClause:

@@ -94,10 +94,7 @@ def backfill_destination(code: str, params: dict[str, Any], dag_run: Any, outlet
     :raises Transient: it was stopped; tried again, it goes on.
     """
     config, form = read_config(), filled_in(Backfill, params)
-    for each in form.destinations or ():
-        config.destination(each)
-    for each in form.sites or ():
-        config.site(each)
+    config.require(sites=form.sites, destinations=form.destinations)
     if form.destinations and code not in form.destinations:
         raise AirflowSkipException(f"This run is for {', '.join(form.destinations)}.")
     # a run keeps the time from which it may run, however often it is tried again or cleared

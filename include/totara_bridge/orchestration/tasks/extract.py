@@ -56,8 +56,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any, dag_run:
     """
     config, now = read_config(), datetime.now(UTC)
     asked, site = filled_in(Extract, params), config.site(code)
-    for each in asked.sites or ():
-        config.site(each)
+    config.require(sites=asked.sites)
     with staging() as engine:
         settings_or_skip(engine)
         _skip_unless_its_turn(engine, site, config.timezone, asked, now)

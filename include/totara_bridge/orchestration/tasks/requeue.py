@@ -140,10 +140,7 @@ def requeue_items(params: dict[str, Any], outlet_events: Any, dag_run: Any) -> d
     :raises ConfigurationInvalid: it names a site or destination that is not in bridge.toml.
     """
     config, asked, now = read_config(), filled_in(Requeue, params), datetime.now(UTC)
-    for code in asked.destinations or ():
-        config.destination(code)
-    for code in asked.sites or ():
-        config.site(code)
+    config.require(sites=asked.sites, destinations=asked.destinations)
     with staging() as engine:
         carried_out = requeue.carry_out(
             engine,
