@@ -122,7 +122,7 @@ class Bridge:
         :param access: how to use it, where that is not as usual.
         """
         to = access_to(oracle, timeout=timeout, **access)
-        tokens = TokenHolder(to)
+        tokens = TokenHolder(access_to(oracle, **access))  # for which there is time, whatever the timeout is
         template = next(each.template for each in self.plan.destinations if each.destination == destination)
         plan = DrainPlan(destination, settings, timedelta(seconds=timeout), timedelta(minutes=5), template)
         return drain(

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from psycopg import sql
 from sqlalchemy import Engine, NullPool, create_engine
 
 from tests.bridge import Bridge
+from tests.chaos.matrix import CELL, Row, table
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara import schema as totara_schema
@@ -26,11 +28,29 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, a module stays with one of them, and so does what needs the running Airflow."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where two processes share the tests, one of them has those that need a running Airflow, and begins with them.
+
+    They take as long as all others together. In one process they come last: Airflow is not to slow down any other.
+    """
+    shared = config.getoption("loadgroup", False)  # pytest-xdist tells its processes so
     for item in items:
-        group = "airflow" if "airflow_up" in getattr(item, "fixturenames", ()) else item.path.stem
+        group = "airflow" if item.path.parent.name == "e2e" else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path.parent.name == "e2e") != bool(shared))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The matrix of all chaos cells that came to their end."""
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
+    cells: list[Any] = [
+        said for each in reports if each.when == "call" for name, said in each.user_properties if name == CELL
+    ]
+    if cells:
+        terminalreporter.section("the fault matrix")
+        for line in table([Row(**each) for each in cells]):
+            terminalreporter.write_line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

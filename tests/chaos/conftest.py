@@ -1,32 +1,18 @@
-"""A scene for each cell, and the table of all of them at the end."""
+"""A scene for each cell; the table of all of them is at the end of the run."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import matrix
-from tests.chaos.matrix import HOLDS, Conclude, Row
+from tests.chaos.matrix import CELL, HOLDS, Conclude, Row
 from tests.chaos.scene import Scene
 from tests.chaos.staging import StagingServer
 from totara_bridge.sandbox.oracle.server import SandboxOracle
-
-_ROWS = pytest.StashKey[list[Row]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """No cell was played yet."""
-    config.stash[_ROWS] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The matrix of all cells that came to their end."""
-    if rows := config.stash[_ROWS]:
-        terminalreporter.section("the fault matrix")
-        for line in matrix.table(rows):
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -48,20 +34,14 @@ def scene(staging_server: StagingServer, oracle: SandboxOracle, tmp_path: Path) 
 
 
 @pytest.fixture
-def rows(pytestconfig: pytest.Config) -> list[Row]:
-    """The table so far."""
-    return pytestconfig.stash[_ROWS]
-
-
-@pytest.fixture
-def conclude(scene: Scene, rows: list[Row], request: pytest.FixtureRequest) -> Conclude:
+def conclude(scene: Scene, request: pytest.FixtureRequest) -> Conclude:
     """Let later senders finish the cell, check what must hold, and put its row into the table."""
     cell = request.node.name.removeprefix("test_").replace("_", " ").replace("[", ": ").rstrip("]")
 
     def conclude() -> Row:
         scene.finish()
         row = matrix.judge(cell, scene)
-        rows.append(row)
+        request.node.user_properties.append((CELL, asdict(row)))
         assert row.verdict == HOLDS
         return row
 

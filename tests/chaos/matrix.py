@@ -9,6 +9,9 @@ from tests.chaos.staging import ITEMS
 
 HOLDS = "holds"
 
+#: The name by which a test's report carries its row.
+CELL = "cell"
+
 
 @dataclass(frozen=True)
 class Row:

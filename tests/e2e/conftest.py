@@ -13,7 +13,7 @@ from tests.receivers import Mailbox, Webhook
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs the running Airflow last of all tests: it is not to slow down any other."""
+    """Run what needs the one running Airflow after what brings up another."""
     for item in (found := [item for item in items if "airflow_up" in getattr(item, "fixturenames", ())]):
         item.add_marker(pytest.mark.timeout(600))  # whichever comes first brings it up
     items.sort(key=found.__contains__)

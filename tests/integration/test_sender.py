@@ -23,8 +23,8 @@ from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
 
 @contextmanager
 def sender_to(oracle: SandboxOracle, **changes: Any) -> Iterator[Sender]:
-    access = access_to(oracle, **changes)
-    with Sender(access, TokenHolder(access)) as sender:
+    patient = access_to(oracle, **changes | {"timeout": 30})  # a token may take its time whatever the test is about
+    with Sender(access_to(oracle, **changes), TokenHolder(patient)) as sender:
         yield sender
 
 
