@@ -44,6 +44,9 @@ ONLY_FOR_ALL = frozenset(
         "acknowledgement_retention",
         "audit_retention",
         "alert_retention",
+        "pull",
+        "pull_since",
+        "pull_per_minute",
     }
 )
 
@@ -95,6 +98,15 @@ class Settings(BaseModel):
 
     dead_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     """An alert is raised when more items than this died within an hour."""
+
+    pull: bool = True
+    """On: external systems may fetch completions with a token. Only the setting for all counts."""
+
+    pull_since: Length = timedelta(days=30)
+    """A puller that says neither since when nor from where gets what changed for this long."""
+
+    pull_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 600
+    """Requests that each token may make within a minute. Only the setting for all counts."""
 
     alert_channels: Annotated[tuple[Channel, ...], Field(max_length=20)] = ()
     """Where alerts go besides the table of alerts. Only the setting for all counts."""

@@ -181,15 +181,18 @@ def _stage(
     missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
     if read.whole_site and _is_mass_deletion(missing, staged):
         _confirmed_deletion(transaction, plan, "completions", gone=missing, staged=staged, now=now)
-    completion.merge_learners(transaction, site=plan.site, now=now)
-    completion.merge_courses(transaction, site=plan.site, now=now)
+    merged_at = completion.merge_time(transaction, now=now)
+    completion.merge_learners(transaction, site=plan.site, now=merged_at)
+    completion.merge_courses(transaction, site=plan.site, now=merged_at)
     audience.merge(transaction, site=plan.site)
-    completions = completion.merge(transaction, site=plan.site, now=now)
+    completions = completion.merge(transaction, site=plan.site, now=merged_at)
     if missing:
-        completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=now)
+        completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=merged_at)
     alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
     widened = before is not None and before.query != read.watermark.query
     instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
+    if before is not None:
+        completion.tell_of_instances(transaction, site=plan.site, now=merged_at)
     if read.whole_site and _is_mass_deletion(instances.lost, alive):
         _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
     baseline = _set_baselines(transaction, plan, now)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import text
 
@@ -25,6 +26,16 @@ class CompletionChanges:
 def begin_merge(transaction: Transaction) -> None:
     """Wait until no other merge runs; held to the end of the transaction."""
     transaction.execute(_ONE_MERGE_AT_A_TIME)
+
+
+def merge_time(transaction: Transaction, *, now: datetime) -> datetime:
+    """When the merge that has begun changes what it changes: later than all that was changed before.
+
+    So ``changed_at`` grows with ``change_seq``, and a moment is found among the changes by halving.
+
+    :param now: when the run began that merges, at about the beginning of this transaction.
+    """
+    return cast("datetime", transaction.execute(_MERGE_TIME, {"now": now}).scalar_one())
 
 
 def merge_learners(transaction: Transaction, *, site: str, now: datetime) -> int:
@@ -72,6 +83,34 @@ def merge(transaction: Transaction, *, site: str, now: datetime) -> CompletionCh
     return CompletionChanges(created=written.created, changed=written.changed, deleted=0)
 
 
+def tell_of_instances(transaction: Transaction, *, site: str, now: datetime) -> None:
+    """Give the next ``change_seq`` to completions that stayed as they were while their instances did not.
+
+    That is what an imported history does.
+
+    :param now: the `merge_time`: what this merge has written needs no other number.
+    """
+    transaction.execute(_TELL_OF_INSTANCES, {"site": site, "now": now})
+
+
+_MERGE_TIME = text(
+    """
+    SELECT greatest(
+        cast(:now AS timestamptz) + (clock_timestamp() - transaction_timestamp()),
+        (SELECT changed_at FROM bridge.completion ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond')
+    """
+)
+
+_TELL_OF_INSTANCES = text(
+    """
+    UPDATE bridge.completion c SET changed_at = :now, change_seq = nextval('bridge.change_seq')
+    FROM (SELECT DISTINCT i.user_id, i.course_id
+          FROM touched_instance t JOIN bridge.completion_instance i ON i.id = t.id
+          WHERE t.change <> 'found') p
+    WHERE c.site = :site AND c.user_id = p.user_id AND c.course_id = p.course_id AND c.changed_at <> :now
+    """
+)
+
 _READ = """
     EXISTS (SELECT FROM incoming_completion i WHERE i.user_id = c.user_id AND i.course_id = c.course_id)
 """
@@ -98,7 +137,7 @@ _MERGE_LEARNERS = text(
         last_name = CASE WHEN excluded.deleted_at IS NULL THEN excluded.last_name ELSE l.last_name END,
         suspended = excluded.suspended,
         deleted_at = excluded.deleted_at,
-        changed_at = excluded.changed_at
+        changed_at = excluded.changed_at, change_seq = excluded.change_seq
     """
 )
 
@@ -115,7 +154,8 @@ _MERGE_COURSES = text(
     ON CONFLICT (site, course_id) DO UPDATE SET
         category_id = excluded.category_id, category_path = excluded.category_path,
         short_name = excluded.short_name, id_number = excluded.id_number,
-        full_name = excluded.full_name, visible = excluded.visible, changed_at = excluded.changed_at
+        full_name = excluded.full_name, visible = excluded.visible, changed_at = excluded.changed_at,
+        change_seq = excluded.change_seq
     """
 )
 

@@ -24,7 +24,7 @@ from totara_bridge.staging.schema.extracted import (
     SiteRow,
     WatermarkRow,
 )
-from totara_bridge.staging.schema.pulled import AcknowledgementRow
+from totara_bridge.staging.schema.pulled import AcknowledgementRow, ApiTokenPaceRow, ApiTokenRow
 from totara_bridge.staging.schema.table import SCHEMA, Table
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "AcknowledgementRow",
     "AlertNoticeRow",
     "AlertRow",
+    "ApiTokenPaceRow",
+    "ApiTokenRow",
     "AudienceMemberRow",
     "AuditRow",
     "BaselineRow",

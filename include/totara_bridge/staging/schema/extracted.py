@@ -12,6 +12,10 @@ from totara_bridge.staging.schema.table import SCHEMA, Id, Table, one_of
 #: Grows with every staged change; what a puller's cursor counts in.
 CHANGE_SEQUENCE = Sequence("change_seq", schema=SCHEMA, metadata=Table.metadata)
 
+#: The same for learners, and for courses: a rename moves no completion.
+LEARNER_SEQUENCE = Sequence("learner_change_seq", schema=SCHEMA, metadata=Table.metadata)
+COURSE_SEQUENCE = Sequence("course_change_seq", schema=SCHEMA, metadata=Table.metadata)
+
 
 class SiteRow(Table):
     """One Totara, and how to recognise it."""
@@ -28,6 +32,12 @@ class LearnerRow(Table):
     """A learner as last known; the identity is kept when Totara blanks it on deletion."""
 
     __tablename__ = "learner"
+    __table_args__ = (
+        # what a puller asks by
+        Index("learner_username_ix", "username"),
+        Index("learner_id_number_ix", "id_number"),
+        Index("learner_email_ix", text("lower(email)")),
+    )
 
     site: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(primary_key=True)
@@ -39,6 +49,7 @@ class LearnerRow(Table):
     suspended: Mapped[bool]
     deleted_at: Mapped[datetime | None]  #: when the bridge first saw the deletion
     changed_at: Mapped[datetime]
+    change_seq: Mapped[int] = mapped_column(LEARNER_SEQUENCE, server_default=LEARNER_SEQUENCE.next_value(), unique=True)
 
 
 class CourseRow(Table):
@@ -55,6 +66,7 @@ class CourseRow(Table):
     category_path: Mapped[str] = mapped_column(server_default="")  #: ids from the top category to its own: ``/1/5``
     visible: Mapped[bool]
     changed_at: Mapped[datetime]
+    change_seq: Mapped[int] = mapped_column(COURSE_SEQUENCE, server_default=COURSE_SEQUENCE.next_value(), unique=True)
 
 
 class AudienceMemberRow(Table):
@@ -85,7 +97,7 @@ class CompletionRow(Table):
     time_started: Mapped[datetime | None]
     time_completed: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]  #: when the bridge saw that Totara has it no more
-    changed_at: Mapped[datetime]
+    changed_at: Mapped[datetime]  #: when it was merged; grows with ``change_seq``
     change_seq: Mapped[int] = mapped_column(CHANGE_SEQUENCE, server_default=CHANGE_SEQUENCE.next_value(), unique=True)
 
 
@@ -174,3 +186,5 @@ class ErasedLearnerRow(Table):
     user_id: Mapped[int] = mapped_column(primary_key=True)
     erased_at: Mapped[datetime]
     erased_by: Mapped[str]
+    #: among those of learners: that is how pullers of learners are told
+    change_seq: Mapped[int] = mapped_column(LEARNER_SEQUENCE, server_default=LEARNER_SEQUENCE.next_value(), unique=True)

@@ -1,0 +1,84 @@
+"""The app: which address answers with what, in Airflow's API server and alone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from totara_bridge.config import database_url
+from totara_bridge.staging.api_token import Scope
+from totara_bridge.staging.engine import staging_engine
+from totara_bridge.staging.migrate import require_newest
+from totara_bridge.web.pull.acknowledgements import acknowledge
+from totara_bridge.web.pull.completions import completion, completions
+from totara_bridge.web.pull.directory import courses, users
+from totara_bridge.web.pull.endpoint import Handler, endpoint, refusal
+from totara_bridge.web.pull.openapi import openapi
+from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.pull.service import Service
+from totara_bridge.web.pull.status import status
+
+#: Where the API is, in Airflow's API server and alone.
+PREFIX = "/bridge/api/v1"
+
+#: Requests that one process waits for the database with; each has a connection and a thread.
+THREADS = 8
+
+_ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
+    ("GET", "/completions", Scope.READ, completions),
+    ("GET", "/completions/{id}", Scope.READ, completion),
+    ("GET", "/users", Scope.READ, users),
+    ("GET", "/courses", Scope.READ, courses),
+    ("POST", "/acknowledgements", Scope.ACKNOWLEDGE, acknowledge),
+    ("GET", "/status", Scope.READ, status),
+    ("GET", "/openapi.json", None, openapi),
+)
+
+
+def pull_app(service: Service) -> Starlette:
+    """The app without its prefix, to be mounted."""
+    app = Starlette(
+        routes=[
+            Route(path, endpoint(service, scope, handle), methods=[method]) for method, path, scope, handle in _ROUTES
+        ],
+        exception_handlers={HTTPException: _no_such_address},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def alone() -> Starlette:
+    """The app by itself, for uvicorn.
+
+    :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
+    """
+    engine = staging_engine(database_url(), connections=THREADS)
+
+    @asynccontextmanager
+    async def checked(_: Starlette) -> AsyncIterator[None]:
+        await to_thread.run_sync(require_newest, engine)
+        yield
+        engine.dispose()
+
+    return Starlette(
+        routes=[Mount(PREFIX, pull_app(Service(engine, threads=THREADS)))],
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
+        lifespan=checked,
+    )
+
+
+def _no_such_address(request: Request, error: Exception) -> Response:
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+    if status == 405:
+        trouble = Problem(405, "method-not-allowed", f"{request.method} is not possible here: see openapi.json.")
+    else:
+        trouble = Problem(status, "not-found", "There is nothing at this address: see openapi.json.")
+    return refusal(replace(trouble, headers=headers or {}))

@@ -1,0 +1,122 @@
+"""From a request to an answer: read it, let it in, wait for the database in a thread, and say in words what failed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from urllib.parse import parse_qsl
+
+from anyio import to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from totara_bridge.staging.api_token import Caller, Scope
+from totara_bridge.web.pull import gate, problem
+from totara_bridge.web.pull.call import Answer, Call
+from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.pull.service import Service
+
+log = logging.getLogger(__name__)
+
+#: Bytes: more parameters than a person or a program has reason to write.
+_LONGEST_QUERY = 8_000
+
+#: Bytes: 5 000 acknowledgements with all that each may say are less.
+LONGEST_BODY = 16_000_000
+
+#: Seconds in which a body must have come.
+BODY_WITHIN = 30.0
+
+Handler = Callable[[Call], Answer]
+
+
+def endpoint(service: Service, scope: Scope | None, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """What Starlette calls for a route.
+
+    :param scope: what the token must be good for; none: anything.
+    :param handle: runs in a thread, after the request was let in; its `Problem` is answered as it is.
+    """
+
+    async def respond(request: Request) -> Response:
+        def admit() -> Caller:
+            with service.look() as connection:
+                return gate.let_in(
+                    connection,
+                    sha256=gate.shown(request),
+                    address=gate.address_of(request),
+                    scope=scope,
+                    now=service.clock(),
+                )
+
+        def serve(caller: Caller | None = None, body: bytes = b"") -> Answer:
+            caller = caller or admit()
+            accept = request.headers.get("accept", "")
+            return handle(Call(service, caller, service.clock(), request.path_params, _query(request), accept, body))
+
+        try:
+            if request.method == "POST":  # before the body is read: who has no token is to send none
+                caller = await to_thread.run_sync(admit, limiter=service.threads)
+                answer = await to_thread.run_sync(serve, caller, await _body(request), limiter=service.threads)
+            else:
+                answer = await to_thread.run_sync(serve, limiter=service.threads)
+        except Problem as trouble:
+            return refusal(trouble)
+        except Exception:
+            log.exception("the Pull API failed at %s %s", request.method, request.url.path)
+            return refusal(_FAILED)
+        return _response(service, answer)
+
+    return respond
+
+
+_FAILED = Problem(500, "internal-error", "The bridge has failed at this, and its log says why. Nothing was changed.")
+
+
+def refusal(trouble: Problem) -> Response:
+    """The problem as a response."""
+    return Response(trouble.document(), trouble.status, {**trouble.headers, **_PRIVATE}, problem.MEDIA_TYPE)
+
+
+def _query(request: Request) -> list[tuple[str, str]]:
+    written = request.scope["query_string"]
+    if len(written) > _LONGEST_QUERY:
+        raise Problem(414, "query-too-long", f"The query has more than {_LONGEST_QUERY} bytes: ask for less at once.")
+    try:
+        return parse_qsl(written.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Problem(400, "invalid-query", "The query is not valid percent-encoded UTF-8: encode it so.") from None
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > LONGEST_BODY:
+                    raise Problem(
+                        413, "body-too-large", f"The body has more than {LONGEST_BODY} bytes: send it in parts."
+                    )
+    except TimeoutError:
+        raise Problem(
+            408, "body-too-slow", f"The body did not come within {BODY_WITHIN:g} seconds: send it in parts."
+        ) from None
+    except ClientDisconnect:
+        raise Problem(400, "body-incomplete", "The body did not come to its end: send it again.") from None
+    return b"".join(parts)
+
+
+#: Of every answer: who asks with another token gets another one, and no cache between is to keep names of people.
+_PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def _response(service: Service, answer: Answer) -> Response:
+    headers = {**answer.headers, **_PRIVATE}
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, answer.status, headers, answer.media_type)
+    return StreamingResponse(_chunks(service, answer.body), answer.status, headers, answer.media_type)
+
+
+async def _chunks(service: Service, body: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await to_thread.run_sync(next, body, b"", limiter=service.threads):
+        yield chunk

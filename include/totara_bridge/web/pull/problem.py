@@ -1,0 +1,44 @@
+"""What a caller gets who cannot be served: a problem document (RFC 9457) that says what to change."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+MEDIA_TYPE = "application/problem+json"
+
+#: Before the kind, in the ``type`` of a problem: a name, no address.
+TYPE = "urn:totara-bridge:problem:"
+
+
+@dataclass
+class Problem(Exception):
+    """Why a request is not served."""
+
+    status: int
+    kind: str  #: for programs, such as ``invalid-parameter``; stays as it is
+    detail: str  #: for people: one sentence, what to change at its end
+    errors: Sequence[Mapping[str, str]] = ()  #: ``detail``, and the ``parameter`` or the JSON ``pointer`` that it is of
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> bytes:
+        """The JSON."""
+        said: dict[str, object] = {
+            "type": TYPE + self.kind,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            said["errors"] = list(self.errors)
+        return json.dumps(said, ensure_ascii=False).encode()
+
+
+def invalid_parameter(*errors: tuple[str, str]) -> Problem:
+    """400: each parameter and what is wrong with it, as a sentence."""
+    return Problem(
+        400,
+        "invalid-parameter",
+        " ".join(f"{name}: {detail}" for name, detail in errors),
+        [{"parameter": name, "detail": detail} for name, detail in errors],
+    )
