@@ -174,6 +174,37 @@ def test_migrating_twice_changes_nothing(new_url: NewDatabase, engine_of: Engine
     assert len(items.sql("SELECT FROM bridge.export_queue")) == 1
 
 
+def test_what_was_staged_before_is_numbered_and_in_the_order_of_its_times(
+    new_url: NewDatabase, engine_of: EngineOf
+) -> None:
+    url = new_url("older")
+    command.upgrade(alembic_config(url), "0003")
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text(_STAGED_AT_0003))
+    migrate(url)
+    with engine.connect() as connection:
+        times = connection.execute(
+            text("SELECT to_char(changed_at, 'HH24') FROM bridge.completion ORDER BY change_seq")
+        ).scalars()
+        assert list(times) == ["01", "03", "03", "04"]  # the run that began at two ended after that of three
+        numbered = "SELECT count(change_seq) FROM bridge.learner UNION ALL SELECT count(change_seq) FROM bridge.course"
+        assert list(connection.execute(text(numbered)).scalars()) == [2, 1]
+
+
+#: The third row was merged by a run that began before that of the second.
+_STAGED_AT_0003 = """
+    SET LOCAL timezone = 'UTC';
+    INSERT INTO bridge.completion (site, user_id, course_id, row_id, status, changed_at)
+    SELECT 'sbx', hour, 1, hour, 'in_progress', timestamptz '2026-01-01 00:00Z' + hour * interval '1 hour'
+    FROM unnest(ARRAY[1, 3, 2, 4]) hour;
+    INSERT INTO bridge.learner (site, user_id, username, id_number, email, first_name, last_name, suspended, changed_at)
+    SELECT 'sbx', number, number, '', '', '', '', false, now() FROM generate_series(1, 2) number;
+    INSERT INTO bridge.course (site, course_id, category_id, short_name, id_number, full_name, visible, changed_at)
+    VALUES ('sbx', 1, 1, '', '', '', true, now())
+"""
+
+
 def test_two_migrations_at_the_same_time_both_succeed(
     new_database: NewDatabase, engine_of: EngineOf, wait_until: Callable[[Callable[[], bool]], None]
 ) -> None:
