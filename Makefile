@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ask migrate test lint format bench chaos lock product development
+.PHONY: help up down reset ask migrate test lint format bench soak chaos fuzz lock product development
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -44,8 +44,15 @@ format: development ## put the code into its one style
 bench: development ## measure the speed against its yardsticks
 	@$(BIN)/python -m benchmarks
 
+soak: development ## let 32 systems pull for half an hour while extracts write; MINUTES=
+	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
+
 chaos: development ## kill senders and break answers at random; SEED=, ROUNDS=, and ROUND= for one of them
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROUND),--round $(ROUND))
+
+fuzz: development ## ask the Pull API thousands of things that it allows and forbids; CASES= for each address, SEED=
+	@TOTARA_BRIDGE_FUZZ_CASES=$(or $(CASES),500) TOTARA_BRIDGE_FUZZ_SEED=$(or $(SEED),random) \
+		$(BIN)/python -m pytest -q -s --timeout=0 tests/web/test_openapi_fuzz.py
 
 lock: development ## write requirements.txt and requirements-dev.txt anew from their .in files
 	@$(LOCK) requirements.in -o requirements.txt

@@ -5,18 +5,18 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable
 
-from benchmarks import beside, first_load, growth, purge_rate, push_rate, queue_rate, report, server
+from benchmarks import beside, first_load, growth, pull_rate, purge_rate, push_rate, queue_rate, report, server
 from benchmarks.report import Line
 from benchmarks.server import Server
 
 _COMPLETIONS = 200_000
 
 
-def _benchmarks(completions: int) -> dict[str, Callable[[Server], Iterable[Line]]]:
+def _benchmarks(completions: int | None) -> dict[str, Callable[[Server], Iterable[Line]]]:
     """By name, in the order of the table."""
     return {
-        "copy": lambda running: first_load.against_copy(running, completions),
-        "dlt": lambda running: first_load.against_dlt(running, completions),
+        "copy": lambda running: first_load.against_copy(running, completions or _COMPLETIONS),
+        "dlt": lambda running: first_load.against_dlt(running, completions or _COMPLETIONS),
         "memory": growth.memory,
         "incremental": growth.incremental,
         "queue": queue_rate.against_pgqueuer,
@@ -24,14 +24,15 @@ def _benchmarks(completions: int) -> dict[str, Callable[[Server], Iterable[Line]
         "push": push_rate.push,
         "purge": purge_rate.purge,
         "beside": beside.backfill,
+        "pull": lambda running: pull_rate.pull(running, completions or pull_rate.COMPLETIONS),
     }
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--completions", type=int, default=_COMPLETIONS, help="how large the site of copy and dlt is")
-    parser.add_argument("--only", action="append", choices=list(_benchmarks(0)), help="one of them; may be repeated")
+    parser.add_argument("--completions", type=int, help="how large the site of copy, dlt and pull is")
+    parser.add_argument("--only", action="append", choices=list(_benchmarks(None)), help="one of them; may be repeated")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -52,13 +53,15 @@ def main() -> None:
 
 def _part(name: str) -> str:
     """The part of the page that a benchmark's table is in."""
+    if name == "pull":
+        return "pulling"
     return "delivering" if name in ("queue", "disturbed", "push", "purge", "beside") else "extracting"
 
 
 def _command(asked: argparse.Namespace) -> str:
     """What repeats it."""
     words = ["python", "-m", "benchmarks"]
-    if asked.completions != _COMPLETIONS:
+    if asked.completions:
         words += ["--completions", str(asked.completions)]
     for name in asked.only or ():
         words += ["--only", name]

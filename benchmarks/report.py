@@ -78,6 +78,27 @@ def share(
     )
 
 
+def rate(
+    what: str, ours: Sequence[float], theirs: Sequence[float], *, words: str, peer: str, at_least: float | None = None
+) -> Line:
+    """How many times as many pages as from another; per second, in pairs.
+
+    :param words: what came of ours.
+    :param peer: whose the others are, and what came of them.
+    """
+    pairs = sorted(our / their for our, their in zip(ours, theirs, strict=True))
+    ratio = statistics.median(pairs)
+    return Line(
+        what=what,
+        bridge=words,
+        against=peer,
+        ratio=f"{ratio:.2f} × as many",
+        spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
+        target="" if at_least is None else f"≥ {at_least}",
+        reached=None if at_least is None else ratio >= at_least,
+    )
+
+
 def cost(what: str, *, requests: int, cpu: float, items: int) -> Line:
     """What a thousand items cost."""
     return Line(
@@ -107,6 +128,11 @@ def memory(what: str, large: float, small: float, *, at: str, at_most: float) ->
         target=f"≤ +{at_most:.0f} MiB",
         reached=large - small <= at_most,
     )
+
+
+def holds(what: str, mebibytes: float, against: str) -> Line:
+    """How much memory something has."""
+    return Line(what, bridge=f"{mebibytes:.0f} MiB", against=against, ratio="", spread="", target="", reached=None)
 
 
 def table(lines: Sequence[Line]) -> str:

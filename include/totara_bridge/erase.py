@@ -143,14 +143,14 @@ def erase(engine: Engine, *, site: str, user_id: int, by: str, dry_run: bool, no
     with bulk_transaction(engine) as transaction:
         # extracts write under this lock too: one that read the learner before drops those rows after
         completion.begin_merge(transaction)
-        merged_at = completion.merge_time(transaction, now=now)
+        now = completion.merge_time(transaction, now=now)
         erased.reserve(transaction)
         before, names = Before.of(transaction, learner), _names(transaction, learner)
         erased.put_tombstone(transaction, site=site, user_id=user_id, by=by, now=now)
         keys, items = erasure.keys(transaction, learner), _not_busy(transaction, learner, now=now)
         kept_since = body.carrying(transaction, keys, but=bodies.looked_at)
         held = _held(transaction, items, [*bodies.found, *kept_since.found])
-        steps = erasure.erase(transaction, learner, held, names=names.pattern, merged_at=merged_at, now=now)
+        steps = erasure.erase(transaction, learner, held, names=names.pattern, now=now)
         done = Erased(learner, by, now, dry_run, before, steps, names)
         details = done.counts() | {"looked_for": sorted(names.sought)}
         audit.record(transaction, actor=by, action=erasure.ERASE, subject=learner.subject, details=details, now=now)

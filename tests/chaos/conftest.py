@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import matrix
-from tests.chaos.matrix import CELL, HOLDS, Conclude, Row
+from tests.chaos.matrix import CELL, HOLDS, Conclude, Report, Row
 from tests.chaos.scene import Scene
 from tests.chaos.staging import StagingServer
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -34,14 +34,20 @@ def scene(staging_server: StagingServer, oracle: SandboxOracle, tmp_path: Path) 
 
 
 @pytest.fixture
-def conclude(scene: Scene, request: pytest.FixtureRequest) -> Conclude:
+def report(request: pytest.FixtureRequest) -> Report:
+    """Let the test's report carry a row to the table."""
+    return lambda row: request.node.user_properties.append((CELL, asdict(row)))
+
+
+@pytest.fixture
+def conclude(scene: Scene, report: Report, request: pytest.FixtureRequest) -> Conclude:
     """Let later senders finish the cell, check what must hold, and put its row into the table."""
     cell = request.node.name.removeprefix("test_").replace("_", " ").replace("[", ": ").rstrip("]")
 
     def conclude() -> Row:
         scene.finish()
         row = matrix.judge(cell, scene)
-        request.node.user_properties.append((CELL, asdict(row)))
+        report(row)
         assert row.verdict == HOLDS
         return row
 

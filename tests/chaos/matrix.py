@@ -29,6 +29,9 @@ class Row:
     verdict: str
 
 
+#: What puts a row into the table.
+Report = Callable[[Row], None]
+
 #: What ends a cell: later senders finish it, what must hold is checked, and the row is put into the table.
 Conclude = Callable[[], Row]
 

@@ -1,6 +1,5 @@
 """One cell of the matrix: a full queue, a sandbox Oracle, the senders between them, and what can be seen of them."""
 
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from sqlalchemy import NullPool, create_engine, text
 from tests.bridge import access_to
 from tests.chaos.sender import Orders, Report, run
 from tests.chaos.staging import StagingServer
+from tests.forked import PROCESSES
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 
@@ -28,18 +28,14 @@ _RUNS = 8
 #: So long that what failed is left to later senders.
 _WAITS = {"retry_first": timedelta(minutes=30), "retry_longest": timedelta(hours=1)}
 
-#: Forks processes that have imported everything already: a sender begins at once.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["pytest", "tests.chaos.sender"])
-
 
 class SenderProcess:
     """A sender that was started."""
 
     def __init__(self, orders: Orders) -> None:
         """Start it."""
-        self._reports, child = _PROCESSES.Pipe(duplex=False)
-        self._process: BaseProcess = _PROCESSES.Process(target=run, args=(orders, child))
+        self._reports, child = PROCESSES.Pipe(duplex=False)
+        self._process: BaseProcess = PROCESSES.Process(target=run, args=(orders, child))
         self._log = orders.log
         self.killed = False
         self._process.start()

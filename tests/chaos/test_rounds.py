@@ -3,16 +3,16 @@
 import pytest
 
 from tests.chaos import rounds
-from tests.chaos.matrix import HOLDS, Row
+from tests.chaos.matrix import HOLDS, Report
 from tests.chaos.scene import Scene
 
 SEED = 35
 
 
 @pytest.mark.parametrize("number", range(1, 4))
-def test_round(scene: Scene, rows: list[Row], number: int) -> None:
+def test_round(scene: Scene, report: Report, number: int) -> None:
     row = rounds.play(scene, SEED, number)
-    rows.append(row)
+    report(row)
     assert row.verdict == HOLDS, rounds.plan(SEED, number)
 
 

@@ -77,7 +77,7 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
                 **environment,
             }
             totara = server.dsn(sandbox.TOTARA_DATABASE)
-            with RunningAirflow(port, staging=staging, totara=totara, oracle=oracle) as up:
+            with RunningAirflow(port, staging=staging, totara=totara, oracle=oracle, logs=home.logs) as up:
                 _start(home, server, _not_of_the_person(variables) | ours, started)
                 hundred_thousand.fill(staging)
                 _make_ready(home, server, up)

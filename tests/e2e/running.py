@@ -2,18 +2,23 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 import requests
 from psycopg.rows import dict_row
+from sqlalchemy import NullPool, create_engine
 
+from totara_bridge import api_token
 from totara_bridge.local import airflow
 from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.staging.engine import Transaction
 
 _ENDED = ("success", "failed")
 
@@ -31,13 +36,15 @@ class Run:
 class RunningAirflow:
     """The REST API with the login of a local run, and the staging database behind it; for ``with``."""
 
-    def __init__(self, port: int, *, staging: str, totara: str, oracle: SandboxOracle) -> None:
+    def __init__(self, port: int, *, staging: str, totara: str, oracle: SandboxOracle, logs: Path) -> None:
         """Nothing is asked yet.
 
         :param staging: the address of the staging database, ``postgresql://…``.
         :param totara: the address of the sandbox Totara's.
+        :param logs: the folder where each service has its log.
         """
         self.oracle = oracle
+        self.logs = logs
         self.address = f"http://127.0.0.1:{port}"
         self._staging, self._totara = staging, totara
         self._session = requests.Session()
@@ -146,6 +153,16 @@ class RunningAirflow:
         with psycopg.connect(self._staging) as connection:
             connection.execute(statement, values)
 
+    def issue_token(self, caller: str) -> str:
+        """A token of the Pull API that may do everything."""
+        with self._transaction() as transaction:
+            return api_token.issue(transaction, caller=caller, by="test", now=datetime.now(UTC)).token
+
+    def revoke_tokens(self, caller: str) -> None:
+        """End what the caller has."""
+        with self._transaction() as transaction:
+            api_token.revoke(transaction, caller, by="test", now=datetime.now(UTC))
+
     def set(self, name: str, value: Any) -> None:
         """Have a manager's switch so; for all destinations."""
         self.change(
@@ -155,6 +172,12 @@ class RunningAirflow:
             name=name,
             value=json.dumps(value),
         )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
+        engine = create_engine(self._staging.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+        with engine.begin() as transaction:
+            yield transaction
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         return self._session.request(method, f"{self.address}/api/v2/{path}", timeout=60, **options)

@@ -24,6 +24,7 @@ import psycopg
 import pytest
 import requests
 
+from tests.web.puller import Puller
 from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.delivery import EXTRACT, run_to_end
 from totara_bridge.local.home import LocalRunFailed
@@ -50,11 +51,11 @@ class Up:
     airflow_port: int
     oracle_port: int
 
-    def command(self, word: str) -> subprocess.CompletedProcess[str]:
-        """The program behind ``make up``, ``down`` and ``reset``."""
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The program behind ``make up``, ``down``, ``reset`` and ``ask``."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTARA_BRIDGE_")}
         return subprocess.run(
-            [sys.executable, "-m", "totara_bridge.local", word],
+            [sys.executable, "-m", "totara_bridge.local", *words],
             env={
                 **environment,
                 "TOTARA_BRIDGE_HOME": str(self.home),
@@ -147,6 +148,21 @@ def test_everything_completed_arrives_at_oracle_once(first: tuple[Up, str]) -> N
     assert f"{len(withheld)}  the learner was already deleted in Totara" in printed
     assert f"http://127.0.0.1:{up.airflow_port}" in printed
     assert "admin / admin" in printed
+
+
+def test_what_it_prints_of_the_pull_api_is_so(first: tuple[Up, str]) -> None:
+    up, printed = first
+    address = re.search(r"^  Pull API +(http\S+)$", printed, re.MULTILINE)
+    how = re.search(r"^  token +make ask WHAT=\"(.*)\"$", printed, re.MULTILINE)
+    assert address is not None
+    assert how is not None
+    issued = up.command("ask", *how[1].split())
+    assert issued.returncode == 0, issued.stderr
+    [token] = re.findall(r"^tbk_\w+$", issued.stdout, re.MULTILINE)
+    with Puller(address[1], token) as puller:
+        answer = puller.get("/completions", accept="application/x-ndjson", since="1970-01-01")
+    completions = up.rows("totara_sandbox", "SELECT count(*) FROM ttr_course_completions")[0][0]
+    assert len(answer.text.splitlines()) == completions
 
 
 @pytest.mark.timeout(300)

@@ -209,7 +209,7 @@ def test_pullers_are_told_that_each_completion_is_gone_and_nothing_else(world: W
     assert {row["user_id"] for row in news} == {world.zoe}
     assert {row["course_id"] for row in news} == {row["course_id"] for row in known}
     for row in news:
-        assert (row["deleted_at"], row["status"]) == (world.bridge.now, "not_started")
+        assert (row["deleted_at"], row["status"]) == (row["changed_at"], "not_started")
         assert row["changed_at"] > newest["changed_at"]
         for column in ("progress", "grade", "rpl", "time_enrolled", "time_started", "time_completed"):
             assert row[column] is None
@@ -332,4 +332,4 @@ def test_why_and_trace_say_that_the_learner_was_erased(world: World) -> None:
             assert found is not None
             assert [entry.what for entry in found.entries] == verbs
             [erasure] = [entry for entry in found.entries if entry.what == "erase"]
-            assert (erasure.at, erasure.actor) == (world.bridge.now, "ann")
+            assert (erasure.at >= world.bridge.now, erasure.actor) == (True, "ann")

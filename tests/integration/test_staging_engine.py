@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.bridge import Bridge
-from totara_bridge.staging.engine import staging_engine
+from totara_bridge.staging.engine import as_sent, asked, in_driver, staging_engine
 
 
 @pytest.fixture
@@ -39,3 +40,45 @@ def test_options_of_the_address_are_kept(east: Engine) -> None:
         found = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in ("search_path", "timezone")]
     engine.dispose()
     assert found == ["bridge", "UTC"]
+
+
+def test_the_driver_is_asked_with_values_by_name_and_gives_bytes_as_they_came(staging: Engine) -> None:
+    statement = in_driver(text("SELECT :word || '% ü', cast(:number AS bigint), NULL, 'a' LIKE 'a%'"))
+    with staging.connect() as connection:
+        with asked(connection, statement, {"word": "é", "number": 7}) as cursor:
+            assert as_sent(cursor) == ["é% ü".encode(), b"7", b"", b"t"]
+        with asked(connection, statement, {"word": "é", "number": 7}) as cursor:
+            assert cursor.fetchone() == ("é% ü", 7, None, True)
+
+
+def test_bytes_are_utf_8_whatever_the_environment_says(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    engine = staging_engine(staging.url.render_as_string(hide_password=False))
+    with engine.connect() as connection, asked(connection, "SELECT 'ü'", {}) as cursor:
+        assert as_sent(cursor) == ["ü".encode()]
+    engine.dispose()
+
+
+def test_what_the_driver_refuses_is_told_as_sqlalchemy_does_and_without_the_values(staging: Engine) -> None:
+    statement = in_driver(text("SELECT cast(:word AS text) FROM bridge.nowhere"))
+    with staging.connect() as connection:
+        with pytest.raises(DBAPIError, match="nowhere") as refused, asked(connection, statement, {"word": "Quist"}):
+            pass
+        assert "Quist" not in str(refused.value)
+        assert not refused.value.connection_invalidated
+        assert not connection.invalidated
+
+
+def test_a_connection_that_is_lost_while_the_driver_is_asked_is_used_no_more(staging: Engine) -> None:
+    engine = staging_engine(staging.url.render_as_string(hide_password=False), connections=1)
+    with engine.connect() as connection:
+        with asked(connection, "SELECT pg_backend_pid()", {}) as cursor:
+            [process] = as_sent(cursor)
+        with staging.begin() as other:
+            other.execute(text("SELECT pg_terminate_backend(:process, 10000)"), {"process": int(process)})
+        with pytest.raises(OperationalError) as lost, asked(connection, "SELECT 1", {}):
+            pass
+        assert lost.value.connection_invalidated
+    with engine.connect() as connection, asked(connection, "SELECT 1", {}) as cursor:
+        assert as_sent(cursor) == [b"1"]
+    engine.dispose()

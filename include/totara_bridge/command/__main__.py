@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import OperationalError
 
-from totara_bridge.command import alerts, bodies, check_endpoint, errors, item, preview, setting, trace, why
+from totara_bridge.command import alerts, bodies, check_endpoint, errors, item, preview, setting, token, trace, why
 from totara_bridge.errors import BridgeError
 
 _NOT_DONE = 2
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m to
     """Run one command; its exit code, or 2 where it could not be run."""
     parser = argparse.ArgumentParser(prog=program, description="Ask the bridge, in a maintainer's shell.")
     subcommands = parser.add_subparsers(metavar="command", required=True)
-    for each in (why, trace, errors, alerts, item, preview, bodies, setting, check_endpoint):
+    for each in (why, trace, errors, alerts, item, preview, bodies, setting, token, check_endpoint):
         each.register(subcommands)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     asked = parser.parse_args(arguments)

@@ -191,8 +191,7 @@ def _stage(
     alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
     widened = before is not None and before.query != read.watermark.query
     instances = instance.merge(transaction, site=plan.site, whole_site=read.whole_site, by_date=widened, now=now)
-    if before is not None:
-        completion.tell_of_instances(transaction, site=plan.site, now=merged_at)
+    completion.tell_of_instances(transaction, site=plan.site, now=merged_at, first=before is None)
     if read.whole_site and _is_mass_deletion(instances.lost, alive):
         _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
     baseline = _set_baselines(transaction, plan, now)

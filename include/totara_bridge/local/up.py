@@ -70,19 +70,31 @@ def ask(question: Sequence[str]) -> int:
 def _home_of_what_is_up() -> Home:
     home = make_home()
     if not all(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
-        raise LocalRunFailed("Totara Bridge is not up: start it with `make up`.")
+        raise LocalRunFailed(
+            f"Totara Bridge is not up in {home.root}: start it with `make up`, or name the folder of one that is up in "
+            "TOTARA_BRIDGE_HOME."
+        )
     return home
 
 
 def report(staging: Engine, chosen: dict[str, int]) -> None:
-    """Print the table, the address and the login."""
+    """Print the table, the addresses, the login, and how to get a token."""
     received = sandbox.received(chosen["oracle"])
     print()
     for line in table(read_overview(staging), received["keys_stored"] if received else None):
         print(line)
-    print(f"\n  Airflow    http://127.0.0.1:{chosen['airflow']}")
+    address = f"http://127.0.0.1:{chosen['airflow']}"
+    print(f"\n  Airflow    {address}")
     print(f"  login      {airflow.LOGIN} / {airflow.PASSWORD}")
+    print(f"  Pull API   {address}/bridge/api/v1")
+    print('  token      make ask WHAT="token issue demo"')
+    print(f"  staging    {_address(staging)}")
     print("  stop with  make down\n", flush=True)
+
+
+def _address(staging: Engine) -> str:
+    """What `TOTARA_BRIDGE_DATABASE_URL` is to be for others, without a password: the embedded one has none."""
+    return staging.url.set(drivername="postgresql").render_as_string(hide_password=True).replace(":***@", "@")
 
 
 def _end_strays(home: Home) -> None:

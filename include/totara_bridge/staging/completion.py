@@ -83,21 +83,39 @@ def merge(transaction: Transaction, *, site: str, now: datetime) -> CompletionCh
     return CompletionChanges(created=written.created, changed=written.changed, deleted=0)
 
 
-def tell_of_instances(transaction: Transaction, *, site: str, now: datetime) -> None:
+def tell_of_instances(transaction: Transaction, *, site: str, first: bool, now: datetime) -> None:
     """Give the next ``change_seq`` to completions that stayed as they were while their instances did not.
 
-    That is what an imported history does.
+    That is what an imported history does. Where Totara has nothing but history of a pair, there is a completion that
+    is deleted: pullers find the instances by it.
 
+    :param first: this merge has written every completion that there is of the site.
     :param now: the `merge_time`: what this merge has written needs no other number.
     """
-    transaction.execute(_TELL_OF_INSTANCES, {"site": site, "now": now})
+    transaction.execute(_ONLY_HISTORY, {"site": site, "now": now})
+    if not first:
+        transaction.execute(_TELL_OF_INSTANCES, {"site": site, "now": now})
 
 
 _MERGE_TIME = text(
     """
     SELECT greatest(
         cast(:now AS timestamptz) + (clock_timestamp() - transaction_timestamp()),
-        (SELECT changed_at FROM bridge.completion ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond')
+        (SELECT changed_at FROM bridge.completion ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond',
+        (SELECT changed_at FROM bridge.learner ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond',
+        (SELECT erased_at FROM bridge.erased_learner ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond',
+        (SELECT changed_at FROM bridge.course ORDER BY change_seq DESC LIMIT 1) + interval '1 microsecond')
+    """
+)
+
+_ONLY_HISTORY = text(
+    """
+    INSERT INTO bridge.completion (site, user_id, course_id, row_id, status, deleted_at, changed_at)
+    SELECT DISTINCT :site, h.user_id, h.course_id, -1, 'not_started', cast(:now AS timestamptz),
+           cast(:now AS timestamptz)
+    FROM new_history h LEFT JOIN bridge.completion c
+      ON c.site = :site AND c.user_id = h.user_id AND c.course_id = h.course_id
+    WHERE c.user_id IS NULL
     """
 )
 

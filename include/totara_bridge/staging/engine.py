@@ -1,11 +1,16 @@
 """Connections and transactions to the staging database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from psycopg.pq.abc import PGresult
+from sqlalchemy import Connection, Engine, TextClause, create_engine, make_url, text
+from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from totara_bridge.errors import ConfigurationInvalid
 
 #: What a use case holds and passes on to verbs: they never commit, its owner does.
 Transaction = Connection
@@ -15,16 +20,30 @@ def staging_engine(url: str, *, connections: int = 5) -> Engine:
     """An engine on the staging database; connects at first use. Its times are in UTC, whatever zone the server is in.
 
     :param connections: how many threads use it at the same time.
+    :raises ConfigurationInvalid: it is no address.
     """
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):  # their words may have the password
+        raise ConfigurationInvalid(
+            "TOTARA_BRIDGE_DATABASE_URL cannot be read as an address: write "
+            "postgresql://user:password@host:port/database, and what is special in the password as %40 for @."
+        ) from None
+    # no statement here runs for so long that compiling its plan would pay
     # east of UTC the last hours of the year 9999 lie in a year that Python does not have
-    options = " ".join([*make_url(url).normalized_query.get("options", ()), "-c timezone=UTC"])
+    options = " ".join([*address.normalized_query.get("options", ()), "-c timezone=UTC -c jit=off"])
     return create_engine(
-        url,
+        address,
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,  # an error must not print whose completion it was about
-        connect_args={"application_name": "totara-bridge", "connect_timeout": 10, "options": options},
+        connect_args={
+            "application_name": "totara-bridge",
+            "connect_timeout": 10,
+            "options": options,
+            "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: pages are passed on as they come
+        },
     )
 
 
@@ -55,3 +74,45 @@ def _prepare_for_many_rows(transaction: Transaction) -> None:
 def driver(transaction: Transaction) -> psycopg.Connection[tuple[object, ...]]:
     """The psycopg connection beneath, for COPY."""
     return cast("psycopg.Connection[tuple[object, ...]]", transaction.connection.driver_connection)
+
+
+def in_driver(statement: TextClause) -> str:
+    """The statement as the driver takes it, for `asked`."""
+    return str(statement.compile(dialect=psycopg_dialect()))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def asked(
+    connection: Connection, statement: str, values: Mapping[str, object]
+) -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """A cursor of the driver that has executed the statement; what fails is raised as SQLAlchemy raises it.
+
+    For what every request of the Pull API asks: SQLAlchemy would take several times as long for it as the driver.
+    """
+    try:
+        with driver(connection).cursor() as cursor:
+            cursor.execute(statement.encode(), values)
+            yield cursor
+    except psycopg.Error as error:
+        lost = driver(connection).closed
+        raised = DBAPIError.instance(
+            statement,
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=lost,
+            dialect=connection.dialect,
+        )
+        if lost:
+            connection.invalidate(error)
+        raise raised from error
+
+
+def as_sent(cursor: psycopg.Cursor[tuple[Any, ...]]) -> list[bytes]:
+    """The values of the one row that was asked for, as the bytes that came; null: no bytes.
+
+    A long text is not made a Python text of, to be made bytes again.
+    """
+    row = cast("PGresult", cursor.pgresult)
+    return [row.get_value(0, column) or b"" for column in range(row.nfields)]

@@ -67,12 +67,20 @@ def reserve(transaction: Transaction) -> None:
     transaction.execute(_ERASING)
 
 
-def has_item_of(transaction: Transaction, items: Collection[int]) -> bool:
-    """Whether one of these items lost its payload because its learner was erased; no other does meanwhile.
+def write_down(transaction: Transaction) -> None:
+    """Wait until nobody erases a learner; until the transaction ends, nobody does.
 
     To be asked before the transaction holds any row, as it waits for an erasure that is running.
     """
     transaction.execute(_WRITING_DOWN)
+
+
+def has_item_of(transaction: Transaction, items: Collection[int]) -> bool:
+    """Whether one of these items lost its payload because its learner was erased; no other does meanwhile.
+
+    To be asked before the transaction holds any row, as is `write_down`.
+    """
+    write_down(transaction)
     statement = text("SELECT EXISTS (SELECT FROM bridge.export_queue WHERE id = ANY(:items) AND payload = '')")
     return bool(transaction.execute(statement, {"items": list(items)}).scalar_one())
 

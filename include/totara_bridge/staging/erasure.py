@@ -119,16 +119,14 @@ def count(transaction: Transaction, learner: Learner, held: Held, *, names: str 
     return [*steps, *_rest(transaction, learner, cancelled=waiting)]
 
 
-def erase(
-    transaction: Transaction, learner: Learner, held: Held, *, names: str | None, merged_at: datetime, now: datetime
-) -> list[Step]:
+def erase(transaction: Transaction, learner: Learner, held: Held, *, names: str | None, now: datetime) -> list[Step]:
     """Remove and blank; what happened, table by table.
 
     :param held: the items locked.
     :param names: what finds the learner's names in a text, a regular expression; none: no name is known.
-    :param merged_at: the `completion.merge_time`.
+    :param now: the `completion.merge_time`.
     """
-    values = _values(learner, held, names, now) | {"merged_at": merged_at}
+    values = _values(learner, held, names, now)
     # what loads mappings holds this lock until it has committed: what it wrote is seen by what follows
     transaction.execute(text("LOCK TABLE bridge.mapping IN ROW EXCLUSIVE MODE"))
     alert.reserve(transaction)

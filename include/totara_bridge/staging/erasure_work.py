@@ -2,7 +2,7 @@
 
 Each piece of work is its change and the rows that it changes, so that a dry run counts by the same conditions. The
 conditions are over the row ``t`` and the values site, user_id, items, bodies, requests, names, removed,
-cancelled, now, merged_at.
+cancelled, now.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ WORK: Sequence[Work] = (
         "its place is kept, deleted and with a new change_seq: that is how pullers are told",
         to="""
             row_id = 0, status = 'not_started', progress = NULL, grade = NULL, rpl = NULL, time_enrolled = NULL,
-            time_started = NULL, time_completed = NULL, deleted_at = :now, changed_at = :merged_at,
+            time_started = NULL, time_completed = NULL, deleted_at = :now, changed_at = :now,
             change_seq = nextval('bridge.change_seq')
         """,
         rows=f"{OWN} AND t.row_id <> 0",

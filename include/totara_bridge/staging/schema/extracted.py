@@ -88,7 +88,7 @@ class CompletionRow(Table):
     site: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(primary_key=True)
     course_id: Mapped[int] = mapped_column(primary_key=True)
-    row_id: Mapped[int]
+    row_id: Mapped[int]  #: Totara's ``course_completions.id``; -1: it has nothing but history; 0: the learner is erased
     status: Mapped[str]
     progress: Mapped[int | None] = mapped_column(SmallInteger)
     grade: Mapped[Decimal | None] = mapped_column(Numeric(10, 5))

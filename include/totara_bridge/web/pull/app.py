@@ -1,7 +1,7 @@
 """The app: which address answers with what, in Airflow's API server and alone."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from anyio import to_thread
@@ -20,6 +20,7 @@ from totara_bridge.staging.migrate import require_newest
 from totara_bridge.web.pull.acknowledgements import acknowledge
 from totara_bridge.web.pull.completions import completion, completions
 from totara_bridge.web.pull.directory import courses, users
+from totara_bridge.web.pull.discreet import Discreet
 from totara_bridge.web.pull.endpoint import Handler, endpoint, refusal
 from totara_bridge.web.pull.openapi import openapi
 from totara_bridge.web.pull.problem import Problem
@@ -49,7 +50,8 @@ def pull_app(service: Service) -> Starlette:
         routes=[
             Route(path, endpoint(service, scope, handle), methods=[method]) for method, path, scope, handle in _ROUTES
         ],
-        exception_handlers={HTTPException: _no_such_address},
+        middleware=[Middleware(Discreet)],
+        exception_handlers={HTTPException: no_such_address},
     )
     app.router.redirect_slashes = False
     return app
@@ -61,21 +63,27 @@ def alone() -> Starlette:
     :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
     """
     engine = staging_engine(database_url(), connections=THREADS)
+    service = Service(engine, threads=THREADS, check=require_newest)
 
     @asynccontextmanager
-    async def checked(_: Starlette) -> AsyncIterator[None]:
-        await to_thread.run_sync(require_newest, engine)
+    async def connected(_: Starlette) -> AsyncIterator[None]:
+        with suppress(Problem):  # the log says it at once; each request finds out whether it is still so
+            await to_thread.run_sync(service.require_ready)
         yield
         engine.dispose()
 
-    return Starlette(
-        routes=[Mount(PREFIX, pull_app(Service(engine, threads=THREADS)))],
+    app = Starlette(
+        routes=[Mount(PREFIX, pull_app(service))],
         middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
-        lifespan=checked,
+        exception_handlers={HTTPException: no_such_address},
+        lifespan=connected,
     )
+    app.router.redirect_slashes = False
+    return app
 
 
-def _no_such_address(request: Request, error: Exception) -> Response:
+async def no_such_address(request: Request, error: Exception) -> Response:
+    """Of an address or a method that is not there, as a problem: for Starlette's handlers."""
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
     if status == 405:
         trouble = Problem(405, "method-not-allowed", f"{request.method} is not possible here: see openapi.json.")

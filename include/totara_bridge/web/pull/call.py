@@ -18,6 +18,7 @@ class Call:
     path: Mapping[str, str]  #: what stands in the path, by name
     query: Sequence[tuple[str, str]]  #: as it came: what is there twice is here twice
     accept: str  #: the header; empty: there is none
+    content_type: str  #: the header; empty: there is none
     body: bytes
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.api_token import Caller, Scope
 from totara_bridge.web.pull import gate, problem
 from totara_bridge.web.pull.call import Answer, Call
-from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.pull.problem import Problem, misconfigured
 from totara_bridge.web.pull.service import Service
 
 log = logging.getLogger(__name__)
@@ -20,11 +23,11 @@ log = logging.getLogger(__name__)
 #: Bytes: more parameters than a person or a program has reason to write.
 _LONGEST_QUERY = 8_000
 
+# Python would take it for a percent sign
+_BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
 #: Bytes: 5 000 acknowledgements with all that each may say are less.
 LONGEST_BODY = 16_000_000
-
-#: Seconds in which a body must have come.
-BODY_WITHIN = 30.0
 
 Handler = Callable[[Call], Answer]
 
@@ -49,21 +52,25 @@ def endpoint(service: Service, scope: Scope | None, handle: Handler) -> Callable
 
         def serve(caller: Caller | None = None, body: bytes = b"") -> Answer:
             caller = caller or admit()
-            accept = request.headers.get("accept", "")
-            return handle(Call(service, caller, service.clock(), request.path_params, _query(request), accept, body))
+            accept, content_type = request.headers.get("accept", ""), request.headers.get("content-type", "")
+            query, now = _query(request), service.clock()
+            return handle(Call(service, caller, now, request.path_params, query, accept, content_type, body))
 
         try:
             if request.method == "POST":  # before the body is read: who has no token is to send none
                 caller = await to_thread.run_sync(admit, limiter=service.threads)
-                answer = await to_thread.run_sync(serve, caller, await _body(request), limiter=service.threads)
+                answer = await to_thread.run_sync(serve, caller, await _body(service, request), limiter=service.threads)
             else:
                 answer = await to_thread.run_sync(serve, limiter=service.threads)
         except Problem as trouble:
             return refusal(trouble)
+        except ConfigurationInvalid as error:
+            log.error("The Pull API answers with 503: %s", error)
+            return refusal(misconfigured())
         except Exception:
             log.exception("the Pull API failed at %s %s", request.method, request.url.path)
             return refusal(_FAILED)
-        return _response(service, answer)
+        return _response(service, answer, alone=request.method == "HEAD")
 
     return respond
 
@@ -80,16 +87,16 @@ def _query(request: Request) -> list[tuple[str, str]]:
     written = request.scope["query_string"]
     if len(written) > _LONGEST_QUERY:
         raise Problem(414, "query-too-long", f"The query has more than {_LONGEST_QUERY} bytes: ask for less at once.")
-    try:
-        return parse_qsl(written.decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise Problem(400, "invalid-query", "The query is not valid percent-encoded UTF-8: encode it so.") from None
+    if not _BROKEN_PERCENT.search(written):
+        with suppress(ValueError):
+            return parse_qsl(written.decode("ascii"), keep_blank_values=True, errors="strict")
+    raise Problem(400, "invalid-query", "The query is not valid percent-encoded UTF-8: encode it so.")
 
 
-async def _body(request: Request) -> bytes:
+async def _body(service: Service, request: Request) -> bytes:
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_WITHIN):
+        async with asyncio.timeout(service.body_within):
             async for part in request.stream():
                 parts.append(part)
                 size += len(part)
@@ -99,7 +106,10 @@ async def _body(request: Request) -> bytes:
                     )
     except TimeoutError:
         raise Problem(
-            408, "body-too-slow", f"The body did not come within {BODY_WITHIN:g} seconds: send it in parts."
+            408,
+            "body-too-slow",
+            f"The body did not come within {service.body_within:g} seconds: send it in parts.",
+            headers={"Connection": "close"},
         ) from None
     except ClientDisconnect:
         raise Problem(400, "body-incomplete", "The body did not come to its end: send it again.") from None
@@ -110,11 +120,16 @@ async def _body(request: Request) -> bytes:
 _PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-def _response(service: Service, answer: Answer) -> Response:
+def _response(service: Service, answer: Answer, *, alone: bool) -> Response:
+    """The response.
+
+    :param alone: the body is not to be sent: then nothing is read for a stream.
+    """
     headers = {**answer.headers, **_PRIVATE}
     if isinstance(answer.body, bytes):
         return Response(answer.body, answer.status, headers, answer.media_type)
-    return StreamingResponse(_chunks(service, answer.body), answer.status, headers, answer.media_type)
+    body = _chunks(service, iter(()) if alone else answer.body)
+    return StreamingResponse(body, answer.status, headers, answer.media_type)
 
 
 async def _chunks(service: Service, body: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -4,12 +4,13 @@ import hashlib
 import math
 import re
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from totara_bridge.staging import api_token
+from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.staging import api_token, setting
 from totara_bridge.staging.api_token import Caller, Scope
 from totara_bridge.web.pull.problem import Problem
 
@@ -17,21 +18,27 @@ _TOKEN = re.compile(r"tbk_[0-9A-Za-z]{36}")
 
 
 def shown(request: Request) -> bytes | None:
-    """The SHA-256 of the token that the request shows; none: it shows nothing that can be one."""
-    token = request.headers.get("x-api-key")
-    if token is None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-    return hashlib.sha256(token.encode()).digest() if _TOKEN.fullmatch(token := token.strip()) else None
+    """The SHA-256 of the token that the request shows; none: it shows nothing that can be one.
+
+    ``Authorization`` counts where there is no ``X-Api-Key``: a proxy may have put something of its own there.
+    """
+    tokens = request.headers.getlist("x-api-key") or [
+        words
+        for scheme, _, words in (each.partition(" ") for each in request.headers.getlist("authorization"))
+        if scheme.lower() == "bearer"
+    ]
+    if len(tokens) != 1 or not _TOKEN.fullmatch(token := tokens[0].strip(" \t")):
+        return None
+    return hashlib.sha256(token.encode()).digest()
 
 
 def address_of(request: Request) -> str | None:
-    """The IP address that the request comes from; none: it cannot be known."""
+    """The IP address that the request comes from, of IPv4 as such; none: it cannot be known."""
     try:
-        return None if request.client is None else str(ip_address(request.client.host))
+        address = ip_address("" if request.client is None else request.client.host.partition("%")[0])
     except ValueError:
         return None
+    return str((address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address)
 
 
 def let_in(
@@ -40,14 +47,15 @@ def let_in(
     """Who asks.
 
     :raises Problem: they are not let in.
+    :raises ConfigurationInvalid: nobody is, for a switch in the table holds what it cannot.
     """
     caller = None if sha256 is None else api_token.admit(connection, sha256=sha256, address=address, now=now)
     if caller is None:
         raise Problem(
             401,
             "unauthorized",
-            "There is no live token with this request: send it in the header X-Api-Key, and ask whoever runs the "
-            "bridge for a new one if it is.",
+            "There is no live token with this request: send it in the header X-Api-Key, or as Authorization: "
+            "Bearer …; if it is there, ask whoever runs the bridge for a new one.",
             headers={"WWW-Authenticate": 'Bearer realm="Totara Bridge"'},
         )
     if not caller.from_here:
@@ -56,6 +64,11 @@ def let_in(
             "wrong-address",
             f"This token may not be used from {address or 'where this comes from'}: ask whoever runs the bridge to "
             "allow the address.",
+        )
+    if caller.switched_on is None:
+        setting.read(connection)  # names it
+        raise ConfigurationInvalid(
+            "A setting that the Pull API depends on cannot be read: set enabled, pull and pull_per_minute anew."
         )
     if not caller.switched_on:
         raise Problem(

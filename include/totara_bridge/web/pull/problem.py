@@ -42,3 +42,13 @@ def invalid_parameter(*errors: tuple[str, str]) -> Problem:
         " ".join(f"{name}: {detail}" for name, detail in errors),
         [{"parameter": name, "detail": detail} for name, detail in errors],
     )
+
+
+def misconfigured() -> Problem:
+    """503: nobody can be answered before the bridge's settings are mended; its log says what is wrong."""
+    return Problem(
+        503,
+        "misconfigured",
+        "The bridge's settings hold what cannot be: tell whoever runs the bridge, its log says what it is.",
+        headers={"Retry-After": "300"},
+    )

@@ -1,5 +1,6 @@
 """What every answer needs: the staging database, the clock, and threads to wait for the database in."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,22 +10,36 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from totara_bridge.errors import StagingOutOfDate, StagingUnavailable
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.web.pull.problem import Problem
+
+log = logging.getLogger(__name__)
 
 
 class Service:
     """The Pull API's share of the process that it runs in."""
 
     def __init__(
-        self, engine: Engine, *, threads: int, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        engine: Engine,
+        *,
+        threads: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        check: Callable[[Engine], None] | None = None,
+        body_within: float = 30.0,
     ) -> None:
         """Nothing is connected yet.
 
         :param engine: with as many connections as threads.
+        :param check: what must be true of the database before it is used; tried with each request until it is.
+        :param body_within: seconds in which a body must have come.
         """
         self.engine = engine
         self.clock = clock
+        self.body_within = body_within
+        self._check = check
+        self._told = ""
         #: Of its own: what waits for the database here keeps nobody else in the process waiting.
         self.threads = CapacityLimiter(threads)
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -35,6 +50,7 @@ class Service:
 
         :raises Problem: the database does not answer.
         """
+        self.require_ready()
         with _in_words(), self._looking.connect() as connection:
             yield connection
 
@@ -44,8 +60,26 @@ class Service:
 
         :raises Problem: the database does not answer.
         """
+        self.require_ready()
         with _in_words(), self.engine.begin() as transaction:
             yield transaction
+
+    def require_ready(self) -> None:
+        """Go on only with a database that was found to be the right one.
+
+        :raises Problem: it is of another revision, or does not answer.
+        """
+        if self._check is None:
+            return
+        try:
+            with _in_words():
+                self._check(self.engine)
+        except (StagingOutOfDate, StagingUnavailable) as error:
+            if (told := str(error)) != self._told:  # once, however many ask
+                log.error("The Pull API answers every request with 503: %s", told)
+                self._told = told
+            raise (_out_of_date() if isinstance(error, StagingOutOfDate) else _unavailable()) from None
+        self._check = None
 
 
 @contextmanager
@@ -53,12 +87,8 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (OperationalError, NoConnectionFree) as error:
-        raise Problem(
-            503,
-            "unavailable",
-            "The bridge's database does not answer now: nothing was lost, ask again in half a minute.",
-            headers={"Retry-After": "30"},
-        ) from error
+        log.warning("The Pull API answers with 503, for the staging database does not: %s", _first_line(error))
+        raise _unavailable() from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
@@ -68,3 +98,25 @@ def _in_words() -> Iterator[None]:
             "The bridge's database was restarted just now: nothing was lost, ask again.",
             headers={"Retry-After": "1"},
         ) from error
+
+
+def _unavailable() -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        "The bridge's database does not answer now: nothing was lost, ask again in half a minute.",
+        headers={"Retry-After": "30"},
+    )
+
+
+def _out_of_date() -> Problem:
+    return Problem(
+        503,
+        "out-of-date",
+        "The bridge's database is at another revision than the bridge: whoever runs the bridge is to migrate it.",
+        headers={"Retry-After": "60"},
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]

@@ -1,25 +1,20 @@
-"""Looking whether the promises of delivery are kept: what is broken is raised as an alert, what is kept again resolved.
+"""What is promised of delivery, how it is kept, and what of it is broken now; nothing here changes anything.
 
 What a manager has switched off, or what only shows what it would send, promises nothing; once that is over, its
 promises count from then.
 """
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-from sqlalchemy import Engine
 
 from totara_bridge.alert_name import AlertName
 from totara_bridge.config import BridgeConfig
 from totara_bridge.settings import Settings
-from totara_bridge.staging import alert, promise, setting
-from totara_bridge.staging.alert import Alert, Broken
+from totara_bridge.staging import promise, setting
+from totara_bridge.staging.alert import Broken
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.promise import Delivered, Down, Waiting
-
-log = logging.getLogger(__name__)
 
 #: With fewer deliveries a share says nothing.
 FEWEST = 20
@@ -27,16 +22,8 @@ FEWEST = 20
 #: So long a destination may be down before anybody hears of it: most get up again within a run's own retries.
 DOWN_FOR = timedelta(minutes=10)
 
-#: The alerts that a watch raises and resolves.
-WATCHED = (
-    AlertName.UNDELIVERED,
-    AlertName.LATE_SHARE,
-    AlertName.SILENCE,
-    AlertName.DEAD_ITEMS,
-    AlertName.DESTINATION_DOWN,
-)
-
-_SWITCHED_OFF = "A manager has switched it off."
+#: Why nothing is promised.
+SWITCHED_OFF = "A manager has switched it off."
 _IN_SHADOW_MODE = "It is in shadow mode, which sends nothing."
 
 
@@ -51,20 +38,8 @@ class DestinationWatched:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What a watch found."""
-
-    raised: Sequence[Alert]
-    still_open: Sequence[Alert]
-    resolved: Sequence[Alert]
-    destinations: Mapping[str, DestinationWatched]
-    silent_for: Mapping[str, timedelta]  #: by site: since its last extract
-    open_alerts: int  #: of all kinds
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What was read, all of one moment."""
+class Promises:
+    """How the promises are kept: what was read of it, all of one moment."""
 
     config: BridgeConfig
     now: datetime
@@ -79,48 +54,19 @@ class _Facts:
         """Why nothing is promised of the destination, as a sentence; none: all is."""
         settings = self.settings[destination]
         if not (self.everywhere.enabled and settings.enabled):
-            return _SWITCHED_OFF
+            return SWITCHED_OFF
         return _IN_SHADOW_MODE if settings.shadow else None
 
 
-def watch(engine: Engine, config: BridgeConfig, now: datetime) -> Watched:
-    """Raise, update and resolve the alerts of `WATCHED`; what is switched off has no credentials failing either.
+def look(transaction: Transaction, config: BridgeConfig, now: datetime) -> Promises:
+    """How the promises are kept now.
 
     :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
     """
-    with engine.begin() as transaction:
-        alert.reserve(transaction)  # an older look must not be written after a newer one
-        facts = _read(transaction, config, now)
-        settled = alert.settle(
-            transaction, _broken(facts), names=WATCHED, because=dict(_no_more_promised(facts)), now=now
-        )
-        off = dict(_switched_off(facts))  # no task of theirs gets as far as to say that it was let in
-        unused = alert.settle(
-            transaction, (), names=(AlertName.CREDENTIALS_FAILING,), subjects=off, because=off, now=now
-        )
-        still = len(alert.open_alerts(transaction))
-    for each in settled.raised:
-        log.warning("raised %s of %s: %s", each.name, each.subject, each.words)
-    resolved = [*settled.resolved, *unused.resolved]
-    for each in resolved:
-        log.info("resolved %s of %s", each.name, each.subject)
-    return Watched(
-        raised=settled.raised,
-        still_open=settled.still_open,
-        resolved=resolved,
-        destinations=facts.destinations,
-        silent_for={
-            site.code: now - facts.extracted[site.code] for site in config.sites if site.code in facts.extracted
-        },
-        open_alerts=still,
-    )
-
-
-def _read(transaction: Transaction, config: BridgeConfig, now: datetime) -> _Facts:
     settings = {each.code: setting.read(transaction, each.code) for each in config.destinations}
     died = promise.died(transaction, now=now)
     switched = {scope: promise.switched(transaction, scope) for scope in (setting.EVERYWHERE, *settings)}
-    return _Facts(
+    return Promises(
         config=config,
         now=now,
         everywhere=setting.read(transaction),
@@ -152,17 +98,18 @@ def _destination(
     )
 
 
-def _broken(facts: _Facts) -> Iterator[Broken]:
-    for code, found in facts.destinations.items():
-        if facts.excused(code) is None:
-            yield from _of_destination(facts, code, found)
-    if facts.everywhere.enabled:
-        for site in facts.config.sites:
-            yield from _silent(facts, site.code)
+def broken(promises: Promises) -> Iterator[Broken]:
+    """Each promise that is not kept now."""
+    for code, found in promises.destinations.items():
+        if promises.excused(code) is None:
+            yield from _of_destination(promises, code, found)
+    if promises.everywhere.enabled:
+        for site in promises.config.sites:
+            yield from _silent(promises, site.code)
 
 
-def _of_destination(facts: _Facts, code: str, found: DestinationWatched) -> Iterator[Broken]:
-    settings, waits = facts.settings[code], found.waiting
+def _of_destination(promises: Promises, code: str, found: DestinationWatched) -> Iterator[Broken]:
+    settings, waits = promises.settings[code], found.waiting
     if waits.late and waits.oldest is not None:
         states = ", ".join(f"{number} {state}" for state, number in waits.by_state.items())
         yield Broken(
@@ -186,42 +133,38 @@ def _of_destination(facts: _Facts, code: str, found: DestinationWatched) -> Iter
             code,
             f"{found.died} items died within an hour; up to {settings.dead_per_hour} are expected.",
         )
-    yield from _down(facts, code)
+    yield from _down(promises, code)
 
 
-def _down(facts: _Facts, code: str) -> Iterator[Broken]:
-    down, switched = facts.down.get(code), facts.switched[code]
+def _down(promises: Promises, code: str) -> Iterator[Broken]:
+    down, switched = promises.down.get(code), promises.switched[code]
     if down is None or down.seen_at < switched:  # since it was switched on again nobody has asked it
         return
     since = max(down.since, switched)
-    if facts.now - since >= DOWN_FOR:
+    if promises.now - since >= DOWN_FOR:
         words = f": it {down.said}" if down.said else ""
         yield Broken(AlertName.DESTINATION_DOWN, code, f"It has stored nothing since {_time(since)}{words}.")
 
 
-def _silent(facts: _Facts, site: str) -> Iterator[Broken]:
+def _silent(promises: Promises, site: str) -> Iterator[Broken]:
     """A site that was never extracted is not silent yet: that its first extract fails is an alert of its own."""
-    last = facts.extracted.get(site)
+    last = promises.extracted.get(site)
     if last is None:
         return
-    missed = facts.config.next_turn(site, facts.config.next_turn(site, last))
-    counts_from = max(last, facts.switched[setting.EVERYWHERE])
-    if facts.now > max(counts_from + facts.everywhere.silence, missed):
+    missed = promises.config.next_turn(site, promises.config.next_turn(site, last))
+    counts_from = max(last, promises.switched[setting.EVERYWHERE])
+    if promises.now > max(counts_from + promises.everywhere.silence, missed):
         yield Broken(AlertName.SILENCE, site, f"Nothing was extracted from it since {_time(last)}.")
 
 
-def _no_more_promised(facts: _Facts) -> Iterator[tuple[str, str]]:
+def no_more_promised(promises: Promises) -> Iterator[tuple[str, str]]:
     """Why an alert is over although its promise is not kept, by subject."""
-    for code in facts.settings:
-        because = facts.excused(code)
+    for code in promises.settings:
+        because = promises.excused(code)
         if because is not None:
             yield code, because
-    if not facts.everywhere.enabled:
-        yield from ((site.code, _SWITCHED_OFF) for site in facts.config.sites)
-
-
-def _switched_off(facts: _Facts) -> Iterator[tuple[str, str]]:
-    return (each for each in _no_more_promised(facts) if each[1] == _SWITCHED_OFF)
+    if not promises.everywhere.enabled:
+        yield from ((site.code, SWITCHED_OFF) for site in promises.config.sites)
 
 
 def _hours(length: timedelta) -> str:

@@ -1,0 +1,155 @@
+"""What Airflow's API server gets of the bridge: closed to everybody without a token, and never in its way."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import pytest
+import requests
+from fastapi import FastAPI
+from sqlalchemy import Engine, text
+from starlette.routing import Mount
+
+from tests.web.conftest import serving
+from tests.web.routes import routes
+from totara_bridge.local.postgres import EmbeddedPostgres
+from totara_bridge.staging.migrate import migrate
+from totara_bridge.web.app import PREFIX, bridge_app
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+#: What frameworks put there unasked.
+PAGES = ("docs", "redoc", "openapi.json", "docs/oauth2-redirect", "static", "static/panel.js", "swagger", "metrics")
+
+
+def as_airflow_mounts(app: FastAPI) -> FastAPI:
+    """A root app that begins and ends what is mounted in it as Airflow's does."""
+
+    @asynccontextmanager
+    async def lifespan(root: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for route in root.routes:
+                if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+                    await stack.enter_async_context(route.app.router.lifespan_context(route.app))
+            yield
+
+    root = FastAPI(lifespan=lifespan)
+    root.mount(PREFIX, app)
+    return root
+
+
+@contextmanager
+def mounted(app: FastAPI) -> Iterator[str]:
+    """The address of the Pull API in such a root app."""
+    with serving(as_airflow_mounts(app), lifespan="on") as host:
+        yield f"{host}{PREFIX}/api/v1"
+
+
+@pytest.fixture
+def host(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An API server with the bridge in it, over an empty staging database."""
+    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    with serving(as_airflow_mounts(bridge_app()), lifespan="on") as address:
+        yield address
+
+
+def test_no_route_answers_without_a_token(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list(routes(bridge_app(), PREFIX))
+    assert len(found) >= 7
+    with requests.Session() as session:
+        session.trust_env = False
+        for address, methods in found:
+            for method in METHODS:
+                answer = session.request(method, host + address, timeout=60)
+                assert answer.status_code == (401 if method in methods else 405), (method, address)
+                assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_there_are_no_pages_beside_the_routes(host: str) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        for place in (PREFIX, f"{PREFIX}/api", f"{PREFIX}/api/v1"):
+            for page in ("", *PAGES):
+                address = f"{host}{place}/{page}"
+                answer = session.get(address, allow_redirects=False, timeout=60)
+                expected = 401 if address.endswith("/api/v1/openapi.json") else 404
+                assert (answer.status_code, answer.headers["content-type"]) == (
+                    expected,
+                    "application/problem+json",
+                ), address
+
+
+def test_staging_that_is_down_or_of_another_revision_is_told_until_it_is_right(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "pull_comes_late"
+    _use(postgres.dsn(name), monkeypatch)
+    app = bridge_app()
+    with caplog.at_level(logging.ERROR), mounted(app) as address:
+        for _ in range(2):
+            assert _asked(address) == (503, "urn:totara-bridge:problem:unavailable", "30")
+        postgres.ensure_database(name)
+        for _ in range(2):
+            assert _asked(address) == (503, "urn:totara-bridge:problem:out-of-date", "60")
+        migrate(_driver(postgres.dsn(name)))
+        assert _asked(address) == (401, "urn:totara-bridge:problem:unauthorized", None)
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(told) == 2  # each once
+    assert "cannot be reached" in told[0]
+    assert "at revision none" in told[1]
+    assert "make migrate" in told[1]
+    postgres.drop_database(name)
+
+
+@pytest.mark.parametrize("url", [None, "mysql://somewhere", "postgresql://bridge:secret@host:port/bridge"])
+def test_a_wrong_address_keeps_no_server_from_starting(
+    url: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if url is None:
+        monkeypatch.delenv("TOTARA_BRIDGE_DATABASE_URL", raising=False)
+    else:
+        monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", url)
+    with mounted(bridge_app()) as address:
+        assert _asked(address) == (503, "urn:totara-bridge:problem:misconfigured", "300")
+    assert "TOTARA_BRIDGE_DATABASE_URL" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_it_connects_at_the_first_request_and_ends_its_connections(
+    staging: Engine, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    with mounted(bridge_app()) as address:
+        assert _connections(staging) == 0
+        assert _asked(address, token="tbk_" + "0" * 36)[0] == 401  # looks for it
+        assert _connections(staging) >= 1
+    wait_until(lambda: _connections(staging) == 0)
+
+
+def _asked(address: str, *, token: str = "") -> tuple[int, str, str | None]:
+    """The status, the kind of problem, and when to ask again."""
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(f"{address}/status", headers={"X-Api-Key": token}, timeout=60)
+    return answer.status_code, answer.json()["type"], answer.headers.get("retry-after")
+
+
+def _connections(staging: Engine) -> int:
+    """How many there are to the database, but for the tests' own."""
+    with staging.connect() as connection:
+        return int(
+            connection.execute(
+                text(
+                    "SELECT count(*) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND application_name = 'totara-bridge'"
+                )
+            ).scalar_one()
+        )
+
+
+def _use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", url)
+
+
+def _driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
