@@ -88,7 +88,7 @@ def issue(
 
 
 def rotate(transaction: Transaction, *, caller: str, overlap: timedelta = OVERLAP, by: str, now: datetime) -> Rotated:
-    """Give a caller a new token for the one it has: of the same scopes and networks, to live as long as that was to.
+    """Give a caller a new token for the one it has: of the same scopes and networks, for as long as that was given.
 
     :param overlap: how long the old one lives on, unless it was to end before; nothing: what there is of the caller's
         ends at once.
@@ -98,7 +98,8 @@ def rotate(transaction: Transaction, *, caller: str, overlap: timedelta = OVERLA
         raise RequestInvalid(f"Two tokens of a caller live side by side for 0 to {LASTS.days} days: say how many.")
     _require_a_name(caller)
     api_token.alone(transaction, caller)
-    live = _live(transaction, caller, now)
+    known = api_token.tokens(transaction, caller=caller)
+    live = [each for each in known if each.is_live(now)]
     if not live:
         _require_known(transaction, caller)
         raise RequestInvalid(f"The caller {caller} has no live token: issue one.")
@@ -107,9 +108,9 @@ def rotate(transaction: Transaction, *, caller: str, overlap: timedelta = OVERLA
             f"The caller {caller} has two live tokens already, {' and '.join(map(_until, live))}: revoke the one that "
             "is used no more, or rotate without an overlap, which ends both."
         )
-    old = live[-1]
+    old, newest = live[-1], known[-1]  # of all but the newest, live or not, the end may have been brought forward
     ends = [_end(transaction, each, overlap, by, now) for each in live]
-    expires_at = old.expires_at and now + (old.expires_at - old.created_at)
+    expires_at = newest.expires_at and now + (newest.expires_at - newest.created_at)
     new = _add(
         transaction,
         caller=caller,

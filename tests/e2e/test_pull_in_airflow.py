@@ -92,6 +92,21 @@ def test_a_revoked_token_is_refused_at_the_next_request(airflow_up: RunningAirfl
     assert puller.get("/completions", limit=1).status_code == 401
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_stream_whose_token_is_revoked_does_not_look_whole(
+    airflow_up: RunningAirflow, puller: Puller, encoding: str
+) -> None:
+    headers = {"Accept": _NDJSON, "Accept-Encoding": encoding}
+    asked: dict[str, Any] = {"params": {"since": _EVERYTHING}, "headers": headers, "stream": True, "timeout": 60}
+    with puller.session.get(f"{puller.address}/completions", **asked) as answer:
+        assert answer.headers.get("content-encoding", "identity") == encoding
+        lines = answer.iter_lines()
+        next(lines)
+        airflow_up.revoke_tokens("warehouse")
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(lines)
+
+
 @pytest.mark.parametrize("switch", ["pull", "enabled"])
 def test_switched_off_it_serves_nobody_from_the_next_request_on(
     airflow_up: RunningAirflow, puller: Puller, switch: str

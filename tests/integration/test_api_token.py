@@ -211,6 +211,19 @@ def test_a_token_without_end_is_replaced_by_another(table: Items) -> None:
     assert audited(table)[1]["details"]["replaced"][0]["from"] is None
 
 
+@pytest.mark.parametrize("lasts", [365 * DAY, None])
+def test_after_a_rotation_whose_token_was_lost_the_next_lives_as_long_as_the_first(
+    table: Items, lasts: timedelta | None
+) -> None:
+    issue(table, lasts=lasts)
+    for day in range(3):
+        now = NOW + day * DAY
+        lost = rotate(table, now=now).new
+        assert lost.expires_at == (lasts and now + lasts)
+        revoke(table, lost.id, now=now)
+    assert rotate(table, overlap=timedelta(0), now=now).new.expires_at == (lasts and now + lasts)
+
+
 def test_a_third_live_token_is_refused_until_one_of_the_two_has_ended(table: Items) -> None:
     first = issue(table)
     second = rotate(table).new

@@ -71,6 +71,44 @@ def test_a_switch_is_read_as_it_was_written(table: Items, name: str, value: obje
     assert getattr(read(table, "oracle"), name) == means
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        ("pull_per_minute", "1_000", 1000),
+        ("pull_per_minute", "+600", 600),
+        ("pull_per_minute", 5.0, 5),
+        ("pull", "off", False),
+        ("promised_share", "0.5", 0.5),
+        ("retry_first", "PT30S", "PT30S"),
+        ("retry_first", 30, "PT30S"),
+        ("pull_since", "P30D", "P30D"),
+        ("silence", "PT1.5S", "PT1.5S"),
+        ("keep_bodies", "always", "always"),
+        (
+            "alert_channels",
+            [{"connection": " ops_mail ", "to": ["a@example.com"]}, {"connection": "hook", "form": "slack"}],
+            [
+                {"connection": "ops_mail", "to": ["a@example.com"], "form": "json"},
+                {"connection": "hook", "to": [], "form": "slack"},
+            ],
+        ),
+    ],
+)
+def test_a_switch_is_stored_and_audited_as_it_was_understood(
+    table: Items, name: str, value: object, stored: object
+) -> None:
+    write(table, EVERYWHERE, name, value)
+    [row] = table.sql("SELECT value, jsonb_typeof(value) AS type FROM bridge.setting")
+    assert row["value"] == stored
+    assert type(row["value"]) is type(stored)
+    assert read(table) == Settings.model_validate({name: value}) == Settings.model_validate({name: stored})
+    write(table, EVERYWHERE, name, stored)
+    audited = table.sql("SELECT details FROM bridge.audit_log ORDER BY id")
+    assert len(audited) == 1, "nothing has changed"
+    if name != "alert_channels":
+        assert audited[0]["details"]["to"] == stored
+
+
 def test_a_switch_that_is_set_again_has_its_last_value_and_author(table: Items) -> None:
     write(table, EVERYWHERE, "batch_size", 50)
     with table.staging.begin() as transaction:

@@ -1,13 +1,18 @@
 """Connections to staging are the same whatever the server's own settings are."""
 
+import os
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.bridge import Bridge
-from totara_bridge.staging.engine import as_sent, asked, in_driver, staging_engine
+from totara_bridge.staging.engine import as_sent, asked, driver, in_driver, staging_engine
 
 
 @pytest.fixture
@@ -67,6 +72,59 @@ def test_what_the_driver_refuses_is_told_as_sqlalchemy_does_and_without_the_valu
         assert "Quist" not in str(refused.value)
         assert not refused.value.connection_invalidated
         assert not connection.invalidated
+
+
+def test_a_statement_that_takes_too_long_is_cancelled_where_that_is_wanted(staging: Engine) -> None:
+    address = staging.url.render_as_string(hide_password=False)
+    hasty, patient = staging_engine(address, statement_timeout=timedelta(milliseconds=50)), staging_engine(address)
+    with hasty.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
+        connection.execute(text("SELECT pg_sleep(20)"))
+    with patient.connect() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+    hasty.dispose()
+    patient.dispose()
+
+
+def test_a_host_that_vanishes_is_not_waited_for_for_ever(staging: Engine) -> None:
+    with _over_tcp(str(staging.url.query["host"])) as port:
+        engine = staging_engine(f"postgresql+psycopg://{staging.url.username}@127.0.0.1:{port}/{staging.url.database}")
+        try:
+            with engine.connect() as connection, socket.socket(fileno=os.dup(driver(connection).fileno())) as used:
+                found = {name: used.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in _TCP}
+                kept_alive = used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        finally:
+            engine.dispose()
+    assert (found, bool(kept_alive)) == (_TCP, True)
+
+
+#: Milliseconds, seconds, seconds, times.
+_TCP = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+
+@contextmanager
+def _over_tcp(folder: str) -> Iterator[int]:
+    """The port of one TCP connection to the server whose Unix socket is in the folder."""
+
+    def pass_on() -> None:
+        near, _ = listening.accept()
+        with near, socket.socket(socket.AF_UNIX) as far:
+            far.connect(f"{folder}/.s.PGSQL.5432")
+            back = threading.Thread(target=_pump, args=(far, near))
+            back.start()
+            _pump(near, far)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        passing = threading.Thread(target=pass_on)
+        passing.start()
+        yield listening.getsockname()[1]
+        passing.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    while part := source.recv(65536):
+        sink.sendall(part)
+    sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_connection_that_is_lost_while_the_driver_is_asked_is_used_no_more(staging: Engine) -> None:

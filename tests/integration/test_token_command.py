@@ -195,6 +195,43 @@ def test_who_has_two_live_tokens_is_told_both(run: Run, table: Items) -> None:
     assert run("revoke", "warehouse")[1] == f"revoked: tokens {old.id} and {new.id}\n"
 
 
+def test_a_user_without_a_name_is_known_by_number(run: Run, table: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)  # of whom no machine knows a name
+    assert run("issue", "warehouse")[0] == 0
+    assert [each.created_by for each in known(table)] == ["uid 4000000001"]
+
+
+#: Where nobody can read what is printed: how a shell says it, and what is said of it.
+NOWHERE = {
+    "closed": (">&-", "it is closed"),
+    "full": (">/dev/full", "No space left on device"),
+    "a pipe that nobody reads": ("", "Broken pipe"),
+}
+
+
+@pytest.mark.parametrize("where", NOWHERE)
+def test_a_token_that_cannot_be_printed_is_not_issued(run: Run, table: Items, where: str) -> None:
+    run("issue", "other")
+    before = known(table)
+    redirection, why = NOWHERE[where]
+    for asked in ("issue warehouse", "rotate other"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        program = f'"$1" -m totara_bridge.command token {asked} {redirection}'
+        done = subprocess.run(
+            ["sh", "-c", program, "sh", sys.executable], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(writer)
+        assert done.stderr == (
+            f"The new token cannot be written to standard output ({why}), so nothing was changed: have it written "
+            "elsewhere.\n"
+        )
+        assert done.returncode == 2
+        assert known(table) == before
+
+
 def test_a_script_gets_the_token_and_nothing_else(table: Items) -> None:
     program = [sys.executable, "-m", "totara_bridge.command", "token", "issue", "script"]
     done = subprocess.run(program, env=os.environ, capture_output=True, text=True, check=True)

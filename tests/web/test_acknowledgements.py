@@ -295,6 +295,23 @@ REFUSED = {
     "UTF-16": (f"[{ONE}]".encode("utf-16"), 400, "invalid-body"),
     "bad UTF-8": (b'[{"id":"\xff","status":"received"}]', 400, "invalid-body"),
     "half of a pair": (b'[{"id":"\xed\xa0\x80","status":"received"}]', 400, "invalid-body"),
+    "a list that goes on after its end": (f"[{ONE}],{ONE}".encode(), 400, "invalid-body"),
+    "a comma at the end": (f"[{ONE},]".encode(), 400, "invalid-body"),
+    "a comma at the beginning": (f"[,{ONE}]".encode(), 400, "invalid-body"),
+    "no comma": (f"[{ONE} {ONE}]".encode(), 400, "invalid-body"),
+    "a comma too many": (f"[{ONE},,{ONE}]".encode(), 400, "invalid-body"),
+    "a blank that is none in JSON": (f"[{ONE},\xa0{ONE}]".encode(), 400, "invalid-body"),
+    "a bracket alone": (b"[", 400, "invalid-body"),
+    "an item that is a long text": (f'[{ONE},"{"a" * 131_072}"]'.encode(), 400, "invalid-body"),
+    "an item that is a long list": (f"[{ONE},[{'[],' * 50_000}0]]".encode(), 400, "invalid-body"),
+    "an item that is a long number": (f"[{ONE},{'1' * 300_000}]".encode(), 400, "invalid-body"),
+    "an item that is a long text of long characters": (f'["{"🎓" * 131_072}",{ONE}]'.encode(), 400, "invalid-body"),
+    "many": (b"[" + b"[]," * 5_300_000 + b"0]", 413, "too-many-acknowledgements"),
+    "5 001 and what nobody reads any more": (
+        f"[{','.join([ONE] * 5001)},hello".encode(),
+        413,
+        "too-many-acknowledgements",
+    ),
     "5 001": (f"[{','.join([ONE] * 5001)}]".encode(), 413, "too-many-acknowledgements"),
 }
 
@@ -364,6 +381,31 @@ def test_five_thousand_at_once_are_taken(staged: Bridge, puller: Puller) -> None
     assert send(puller, *sent)["recorded"] == 5000
     assert send(puller, *reversed(sent))["unchanged"] == 5000
     assert len(recorded(staged)) == 5000
+
+
+def test_they_are_told_in_their_order_however_long_each_is(staged: Bridge, puller: Puller) -> None:
+    """Also where many of them, or blanks between them, are longer than what is read at once."""
+    ((good, _),) = completions(staged)
+    sent = [
+        {"id": f"sbx-{place}-1", "status": "received", "message": "é🎓x"[place % 3] * (1001 + place * 7919 % 9_000)}
+        for place in range(1, 100)
+    ]
+    items = [json.dumps(each, ensure_ascii=place % 5 > 0, indent=place % 2 or None) for place, each in enumerate(sent)]
+    text = (" " * 300_000 + "\n,\t").join([",".join(items[:50]), " , ".join(items[50:]), json.dumps({"id": good})])
+    answer = _post(puller, f"\r\n [ {text} ]\n")
+    assert answer.status_code == 200, answer.text
+    assert [each["id"] for each in answer.json()["results"]] == [*(each["id"] for each in sent), good]
+    assert {each["detail"] for each in answer.json()["results"][:-1]} == {
+        "message: It is too long: write 1000 characters at most."
+    }
+
+
+def test_what_is_as_long_as_it_may_be_keeps_no_other_back(staged: Bridge, puller: Puller) -> None:
+    ((good, _),) = completions(staged)
+    right = f'{{"id":"{good}","status":"received"}}'
+    answer = _post(puller, f'["{"é" * 131_070}",{right},"{"a" * 131_070}"]')
+    assert answer.status_code == 200, answer.text
+    assert [each["result"] for each in answer.json()["results"]] == ["invalid", "recorded", "invalid"]
 
 
 def test_a_deletion_is_acknowledged_like_any_other_change(staged: Bridge, puller: Puller) -> None:

@@ -191,11 +191,31 @@ def test_its_log_has_neither_tokens_nor_learners(plain: tuple[PullServer, Path],
         puller.get("/completions", email="learner@example.com")
         puller.get("/users", api_key=token)  # where it must not be
         puller.get("/completions/sbx-1-20", accept="text/nothing")
+        for beside in ("", "/..", "/nowhere"):
+            puller.session.get(f"{puller.address}{beside}?email=learner@example.com", timeout=60)
     said = log.read_text()
     assert "GET /bridge/api/v1/completions HTTP" in said
     assert "GET /bridge/api/v1/completions/sbx-1-20 HTTP" in said
+    assert "GET /bridge/api/v1 HTTP" in said
+    assert "GET /bridge/api/ HTTP" in said
     assert token not in said
     assert "learner" not in said
+
+
+def test_a_stream_that_is_broken_off_is_one_sentence_in_the_log(
+    start: Start, crashing: CrashingPostgres, tmp_path: Path
+) -> None:
+    server, issued = start(), _issued(crashing, "leaving")
+    with Puller(server.address, next(issued)) as puller, _stream(puller) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        assert next(issued, None) is None  # revokes it
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(lines)
+    server.stop()
+    said = (tmp_path / "uvicorn.log").read_text()
+    assert said.count("A stream was broken off: Its token has ended") == 1
+    assert "Traceback" not in said
 
 
 def test_nothing_is_open_beside_it(plain: tuple[PullServer, Path]) -> None:

@@ -4,19 +4,25 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+import psycopg
 import pytest
 import requests
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.web.conftest import serving
 from tests.web.routes import routes
 from totara_bridge.local.postgres import EmbeddedPostgres
-from totara_bridge.staging.migrate import migrate
+from totara_bridge.staging.migrate import migrate, newest_revision
 from totara_bridge.web.app import PREFIX, bridge_app
+from totara_bridge.web.pull.app import pull_engine
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+#: Looks like one, and was never issued.
+UNKNOWN = "tbk_" + "0" * 36
 
 #: What frameworks put there unasked.
 PAGES = ("docs", "redoc", "openapi.json", "docs/oauth2-redirect", "static", "static/panel.js", "swagger", "metrics")
@@ -88,16 +94,27 @@ def test_staging_that_is_down_or_of_another_revision_is_told_until_it_is_right(
     with caplog.at_level(logging.ERROR), mounted(app) as address:
         for _ in range(2):
             assert _asked(address) == (503, "urn:totara-bridge:problem:unavailable", "30")
+            assert _asked(address, token="")[0] == 401  # waits for no database
         postgres.ensure_database(name)
         for _ in range(2):
             assert _asked(address) == (503, "urn:totara-bridge:problem:out-of-date", "60")
         migrate(_driver(postgres.dsn(name)))
         assert _asked(address) == (401, "urn:totara-bridge:problem:unauthorized", None)
+        with psycopg.connect(postgres.dsn(name)) as connection:  # migrated away under the running server
+            connection.execute("ALTER TABLE bridge.api_token RENAME COLUMN sha256 TO digest")
+            connection.execute("UPDATE bridge.totara_bridge_alembic_version SET version_num = 'later'")
+        for _ in range(2):
+            assert _asked(address) == (503, "urn:totara-bridge:problem:out-of-date", "60")
+        with psycopg.connect(postgres.dsn(name)) as connection:
+            connection.execute("ALTER TABLE bridge.api_token RENAME COLUMN digest TO sha256")
+            connection.execute("UPDATE bridge.totara_bridge_alembic_version SET version_num = %s", [newest_revision()])
+        assert _asked(address) == (401, "urn:totara-bridge:problem:unauthorized", None)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(told) == 2  # each once
+    assert len(told) == 3  # each once
     assert "cannot be reached" in told[0]
     assert "at revision none" in told[1]
     assert "make migrate" in told[1]
+    assert "at revision later" in told[2]
     postgres.drop_database(name)
 
 
@@ -121,12 +138,48 @@ def test_it_connects_at_the_first_request_and_ends_its_connections(
     _use(staging.url.render_as_string(hide_password=False), monkeypatch)
     with mounted(bridge_app()) as address:
         assert _connections(staging) == 0
-        assert _asked(address, token="tbk_" + "0" * 36)[0] == 401  # looks for it
+        assert _asked(address, token=UNKNOWN)[0] == 401  # looks for it
         assert _connections(staging) >= 1
     wait_until(lambda: _connections(staging) == 0)
 
 
-def _asked(address: str, *, token: str = "") -> tuple[int, str, str | None]:
+class Listening:
+    """Middleware that takes down what a log would have of each query, after the answer."""
+
+    def __init__(self, app: ASGIApp, heard: list[bytes]) -> None:
+        """Around this app."""
+        self._app, self._heard = app, heard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            self._heard.append(scope["query_string"])
+
+
+def test_no_query_is_left_for_a_log_wherever_below_the_prefix(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    heard: list[bytes] = []
+    root = as_airflow_mounts(bridge_app())
+    root.add_middleware(Listening, heard=heard)
+    paths = ("/api/v1/completions", "/api/v1/nowhere", "/api/v1", "/api/completions", "/")
+    with serving(root, lifespan="on") as host, requests.Session() as session:
+        session.trust_env = False
+        session.get(f"{host}/elsewhere?of=others", timeout=60)
+        for path in paths:
+            session.get(f"{host}{PREFIX}{path}?email=learner@example.com", timeout=60)
+    assert heard == [b"of=others", *[b""] * len(paths)]
+
+
+def test_a_statement_takes_a_request_only_so_long(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    engine = pull_engine()
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "20s"
+    engine.dispose()
+
+
+def _asked(address: str, *, token: str = UNKNOWN) -> tuple[int, str, str | None]:
     """The status, the kind of problem, and when to ask again."""
     with requests.Session() as session:
         session.trust_env = False

@@ -11,11 +11,20 @@ import psutil
 import pytest
 import requests
 from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
 
+from tests.web.conftest import serving
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
 from tests.web.staged import START, Staged
 from totara_bridge.staging.api_token import Caller
+from totara_bridge.web.pull.app import PREFIX, pull_app
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.completions import completions
 from totara_bridge.web.pull.service import Service
@@ -137,6 +146,42 @@ class TestItsToken:
                 lines += reading
         assert 0 < len(lines) < 40_000
         assert puller.get("/completions").status_code == 401
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_one_that_is_broken_off_does_not_look_whole_whatever_is_around_the_app(
+    staged: Staged, token: str, encoding: str
+) -> None:
+    """As in Airflow, whose middleware ends an answer that has failed."""
+    staged.sql(
+        """
+        INSERT INTO bridge.completion (site, user_id, course_id, row_id, status, rpl, changed_at)
+        SELECT 'sbx', 1, k, 1, 'in_progress', (SELECT string_agg(md5(k * i || ''), '') FROM generate_series(1, 30) i),
+               :now
+        FROM generate_series(1, 40000) k
+        """,
+        now=START,
+    )
+
+    async def passing(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    around = [
+        Middleware(BaseHTTPMiddleware, dispatch=passing),
+        Middleware(GZipMiddleware, compresslevel=1),
+        Middleware(BaseHTTPMiddleware, dispatch=passing),
+    ]
+    app = Starlette(routes=[Mount(PREFIX, pull_app(Service(staged.staging, threads=2)))], middleware=around)
+    headers = {"Accept": NDJSON, "Accept-Encoding": encoding}
+    with serving(app) as host, Puller(host + PREFIX, token) as puller:
+        asked: dict[str, Any] = {"params": {"since": ALL}, "headers": headers, "stream": True, "timeout": 60}
+        with puller.session.get(f"{puller.address}/completions", **asked) as answer:
+            assert answer.headers.get("content-encoding", "identity") == encoding
+            reading = answer.iter_lines()
+            next(reading)
+            staged.sql("UPDATE bridge.api_token SET revoked_at = now(), revoked_by = 'ann'")
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                list(reading)
 
 
 def test_a_long_one_takes_no_more_memory_than_a_short_one(staged: Staged, token: str, tmp_path: Path) -> None:

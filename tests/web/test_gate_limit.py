@@ -122,6 +122,31 @@ def test_at_its_pace_one_may_go_on_for_ever(door: Door, connection: Connection) 
     assert passed(connection, token, 100, NOW + 130 * SECOND) == 31, "what was not used for half a minute is saved"
 
 
+def test_who_was_let_in_by_a_clock_that_was_ahead_is_not_locked_out(door: Door, connection: Connection) -> None:
+    door.switch("pull_per_minute", 3)
+    token = door.issue()
+    assert passed(connection, token, 1) == 1
+    assert passed(connection, token, 5, NOW + timedelta(days=1)) == 3
+    assert passed(connection, token, 5, NOW + SECOND) == 3
+    assert ask(connection, token, NOW + SECOND).wait == MINUTE / 3
+    assert passed(connection, token, 5, NOW + MINUTE + SECOND) == 3
+
+
+def test_by_clocks_that_differ_by_seconds_no_more_are_let_in(door: Door, connection: Connection) -> None:
+    door.switch("pull_per_minute", 3)
+    token = door.issue()
+    assert passed(connection, token, 5, NOW + 5 * SECOND) == 3
+    assert passed(connection, token, 5, NOW) == 0
+
+
+@pytest.mark.parametrize(("written", "number"), [("1_0", 10), ("+7", 7), (" 3 ", 3), ("2.0", 2), (4.0, 4)])
+def test_a_number_that_is_taken_counts_however_it_is_written(
+    door: Door, connection: Connection, written: object, number: int
+) -> None:
+    door.switch("pull_per_minute", written)
+    assert passed(connection, door.issue(), number + 1) == number
+
+
 def test_each_token_has_a_limit_of_its_own(door: Door, connection: Connection) -> None:
     door.switch("pull_per_minute", 2)
     first, other = door.issue(), door.issue("other")

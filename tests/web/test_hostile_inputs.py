@@ -230,6 +230,7 @@ QUERIES = {
     "a time without a zone": ("since=2026-01-31T12:00:00", "invalid-parameter"),
     "a time with a blank": ("since=2026-01-31T12:00:00+01:00", "invalid-parameter"),
     "a day that is not there": ("since=2026-02-30", "invalid-parameter"),
+    "a long time": ("since=" + "T" * 7_900 + "+01:00", "invalid-parameter"),
     "a second that is not there": ("since=2026-01-31T12:00:60Z", "invalid-parameter"),
     "a year that is not there": ("since=0000-01-01", "invalid-parameter"),
     "before all time": ("since=0001-01-01T00:00:00%2B14:00", "invalid-parameter"),
@@ -251,6 +252,24 @@ def test_a_query_that_cannot_be_is_refused(victim: Victim, case: str) -> None:
     answer = victim.ask(f"/completions?{query}")
     assert victim.refuses(answer) == kind
     assert "set-cookie" not in answer.headers
+
+
+def test_of_a_long_time_nobody_looks_for_what_is_in_it(victim: Victim) -> None:
+    [error] = json.loads(victim.ask(f"/completions?since={'T' * 7_900}+01:00").body)["errors"]
+    assert error["detail"].startswith("It is no time: ")
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_how_many_there_are(victim: Victim) -> None:
+    names = [f"{number:03x}" for number in range(1990)]
+    answer = victim.ask("/completions?" + "&".join(names))
+    assert victim.refuses(answer) == "invalid-parameter"
+    told = json.loads(answer.body)
+    assert [each["parameter"] for each in told["errors"]] == names[:20]
+    assert told["detail"].endswith(" These are the first 20 of 1990 mistakes.")
+    assert names[20] + ":" not in told["detail"]
+    few = json.loads(victim.ask("/completions?" + "&".join(names[:20])).body)
+    assert few["errors"] == told["errors"]
+    assert "mistakes" not in few["detail"]
 
 
 def test_a_cursor_that_was_changed_is_refused_wherever_it_was(victim: Victim) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,14 @@ def test_the_client_that_is_killed_half_way_misses_nothing(
     assert _copy(tmp_path) != _there(puller)
     assert _run(command, surroundings, tmp_path).returncode == 0
     assert _copy(tmp_path) == _there(puller)
-    assert "sbx-{}-{}".format(*gone) not in _copy(tmp_path)
+    assert _copy(tmp_path)["sbx-{}-{}".format(*gone)]["deleted"]
     assert puller.fetch(since="1970-01-01", acknowledged="false")["items"] == []  # also of what is deleted
+
+    with closing(sqlite3.connect(tmp_path / "completions.db")) as db, db:  # another that runs has newer ones
+        db.execute("UPDATE completion SET version = version + 1000000, item = '{}'")
+        db.execute("DELETE FROM place")
+    assert _run(command, surroundings, tmp_path).returncode == 0
+    assert all(item == {"acknowledgement": None} for item in _copy(tmp_path).values())
 
 
 def test_every_parameter_is_in_the_page_and_no_other() -> None:
@@ -164,7 +171,7 @@ def _copy(folder: Path) -> dict[str, Any]:
 
 
 def _there(puller: Puller) -> dict[str, Any]:
-    """What is not deleted, by the bridge."""
+    """What the bridge has, also of what is deleted."""
     page = puller.fetch(since="1970-01-01", limit=5000)
     assert not page["more"]
-    return {item["id"]: item | {"acknowledgement": None} for item in page["items"] if not item["deleted"]}
+    return {item["id"]: item | {"acknowledgement": None} for item in page["items"]}

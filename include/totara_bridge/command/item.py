@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
-from getpass import getuser
 
+from totara_bridge.command.maintainer import maintainer
 from totara_bridge.staging import by_hand
 from totara_bridge.staging.by_hand import Done
 from totara_bridge.staging.database import staging
@@ -35,15 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _requeue(transaction: Transaction, asked: argparse.Namespace) -> Done:
-    return by_hand.requeue(transaction, asked.ids, by=getuser(), words=asked.why, now=datetime.now(UTC))
+    return by_hand.requeue(transaction, asked.ids, by=maintainer(), words=asked.why, now=datetime.now(UTC))
 
 
 def _cancel(transaction: Transaction, asked: argparse.Namespace) -> Done:
-    return by_hand.cancel(transaction, asked.ids, by=getuser(), words=asked.why, now=datetime.now(UTC))
+    return by_hand.cancel(transaction, asked.ids, by=maintainer(), words=asked.why, now=datetime.now(UTC))
 
 
 def _resend(transaction: Transaction, asked: argparse.Namespace) -> Done:
-    return by_hand.resend(transaction, asked.ids, by=getuser(), now=datetime.now(UTC))
+    return by_hand.resend(transaction, asked.ids, by=maintainer(), now=datetime.now(UTC))
 
 
 _VERBS: dict[str, Callable[[Transaction, argparse.Namespace], Done]] = {

@@ -3,8 +3,8 @@
 import argparse
 import json
 from datetime import UTC, datetime
-from getpass import getuser
 
+from totara_bridge.command.maintainer import maintainer
 from totara_bridge.config import read_config
 from totara_bridge.settings import Settings
 from totara_bridge.staging import setting
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _set(transaction: Transaction, scope: str, arguments: argparse.Namespace) -> None:
     if arguments.value is None:
         return
-    value, by, now = _value(arguments.value), getuser(), datetime.now(UTC)
+    value, by, now = _value(arguments.value), maintainer(), datetime.now(UTC)
     if value is None:
         setting.forget(transaction, scope=scope, name=arguments.name, by=by, now=now)
     else:

@@ -4,11 +4,13 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from getpass import getuser
 
 from totara_bridge import api_token
 from totara_bridge.api_token import Issued
+from totara_bridge.command.maintainer import maintainer
+from totara_bridge.errors import RequestInvalid
 from totara_bridge.staging.api_token import Scope, Token, tokens
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.engine import Transaction
@@ -75,20 +77,22 @@ def _issue(transaction: Transaction, asked: argparse.Namespace, now: datetime) -
         scopes=asked.scope or [*Scope],
         networks=asked.network or (),
         lasts=None if asked.no_expiry else timedelta(days=asked.days),
-        by=getuser(),
+        by=maintainer(),
         now=now,
     )
-    return lambda: _show(issued, asked.caller)
+    _print(issued.token)
+    return lambda: _explain(issued, asked.caller)
 
 
 def _rotate(transaction: Transaction, asked: argparse.Namespace, now: datetime) -> Callable[[], None]:
     overlap = timedelta(days=asked.overlap_days)
-    rotated = api_token.rotate(transaction, caller=asked.caller, overlap=overlap, by=getuser(), now=now)
+    rotated = api_token.rotate(transaction, caller=asked.caller, overlap=overlap, by=maintainer(), now=now)
+    _print(rotated.new.token)
     one = len(rotated.old) == 1
     until = f"in until {_time(rotated.old_until)} UTC" if overlap else "nobody in any more"
 
     def say() -> None:
-        _show(rotated.new, asked.caller)
+        _explain(rotated.new, asked.caller)
         print(f"{_numbers(rotated.old)} {'lets' if one else 'let'} {until}.", file=sys.stderr)
 
     return say
@@ -96,7 +100,7 @@ def _rotate(transaction: Transaction, asked: argparse.Namespace, now: datetime) 
 
 def _revoke(transaction: Transaction, asked: argparse.Namespace, now: datetime) -> Callable[[], None]:
     whose = int(asked.whose) if re.fullmatch("[0-9]{1,19}", asked.whose) else asked.whose
-    revoked = api_token.revoke(transaction, whose, by=getuser(), now=now)
+    revoked = api_token.revoke(transaction, whose, by=maintainer(), now=now)
     said = _numbers(revoked).lower() if revoked else "none, what there is was already"
     return lambda: print(f"revoked: {said}")
 
@@ -106,8 +110,29 @@ def _numbers(tokens: Sequence[int]) -> str:
     return f"Tokens {', '.join(others)} and {last}" if others else f"Token {last}"
 
 
-def _show(issued: Issued, caller: str) -> None:
-    print(issued.token, flush=True)
+def _print(token: str) -> None:
+    """Print a new token, before it is committed: one that lets in and that nobody has read is of no use.
+
+    :raises RequestInvalid: it cannot be printed.
+    """
+    if sys.stdout is None:  # it was closed before Python began
+        raise _unprinted("it is closed")
+    try:
+        print(token, flush=True)
+    except OSError as error:
+        with suppress(OSError):
+            sys.stdout.close()  # or Python tries again when it ends
+        raise _unprinted(error.strerror or str(error)) from None
+
+
+def _unprinted(why: str) -> RequestInvalid:
+    return RequestInvalid(
+        f"The new token cannot be written to standard output ({why}), so nothing was changed: "
+        "have it written elsewhere."
+    )
+
+
+def _explain(issued: Issued, caller: str) -> None:
     until = "until it is revoked" if issued.expires_at is None else f"until {_time(issued.expires_at)} UTC"
     sentence = f"This is token {issued.id} of {caller}, {until}. It is shown this once: nobody can read it again."
     print(sentence, file=sys.stderr)

@@ -179,6 +179,12 @@ _MAY_GO_ON = in_driver(
 
 # GCRA: each request pays for a share of a minute, and nobody may have paid for more than a minute ahead. That row is
 # in an unlogged table: it costs no flush, and what a crash loses is a minute's count.
+# Who has paid for longer than a minute was let in by a clock that was ahead: that counts as nothing, or they would be
+# locked out until then. By a few seconds the clocks of two servers may differ.
+_PAID = """
+    CASE WHEN p.paid_until > cast(:now AS timestamptz) + interval '65 seconds' THEN cast(:now AS timestamptz)
+         ELSE greatest(p.paid_until, :now) END
+"""
 _ADMIT = in_driver(
     text(
         f"""
@@ -193,8 +199,8 @@ _ADMIT = in_driver(
     paid AS (
         INSERT INTO bridge.api_token_pace AS p (token_id, paid_until)
         SELECT id, cast(:now AS timestamptz) + share FROM token WHERE from_here AND switched_on
-        ON CONFLICT (token_id) DO UPDATE SET paid_until = greatest(p.paid_until, :now) + (SELECT share FROM token)
-        WHERE greatest(p.paid_until, :now) + (SELECT share FROM token) - interval '1 minute' <= :now
+        ON CONFLICT (token_id) DO UPDATE SET paid_until = {_PAID} + (SELECT share FROM token)
+        WHERE {_PAID} + (SELECT share FROM token) - interval '1 minute' <= :now
         RETURNING token_id
     ),
     used AS (
@@ -207,7 +213,7 @@ _ADMIT = in_driver(
     SELECT t.caller, t.id, t.scopes, t.from_here, t.switched_on,  -- a `Caller`
            CASE WHEN EXISTS (SELECT FROM paid) THEN interval '0'
                 -- where nothing is left to wait for, the row was paid from after this statement began: a share more
-                ELSE coalesce(nullif(greatest(p.paid_until + t.share - interval '1 minute' - cast(:now AS timestamptz),
+                ELSE coalesce(nullif(greatest({_PAID} + t.share - interval '1 minute' - cast(:now AS timestamptz),
                                               interval '0'), interval '0'), t.share, interval '0')
            END AS wait
     FROM token t LEFT JOIN bridge.api_token_pace p ON p.token_id = t.id

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, cast
 
 import psycopg
@@ -16,10 +17,23 @@ from totara_bridge.errors import ConfigurationInvalid
 Transaction = Connection
 
 
-def staging_engine(url: str, *, connections: int = 5) -> Engine:
+#: A host that has vanished says nothing, and Linux would wait for it for a quarter of an hour or more: whatever was
+#: sent must be acknowledged within 30 s, and who only waits is asked after 30 s whether it is still there. A statement
+#: that runs for long is not cut: the host of its server acknowledges what is sent all the same.
+_VANISHED = {
+    "tcp_user_timeout": 30_000,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
+def staging_engine(url: str, *, connections: int = 5, statement_timeout: timedelta | None = None) -> Engine:
     """An engine on the staging database; connects at first use. Its times are in UTC, whatever zone the server is in.
 
     :param connections: how many threads use it at the same time.
+    :param statement_timeout: a statement that takes longer is cancelled; none: each takes the time that it needs.
     :raises ConfigurationInvalid: it is no address.
     """
     try:
@@ -31,7 +45,9 @@ def staging_engine(url: str, *, connections: int = 5) -> Engine:
         ) from None
     # no statement here runs for so long that compiling its plan would pay
     # east of UTC the last hours of the year 9999 lie in a year that Python does not have
-    options = " ".join([*address.normalized_query.get("options", ()), "-c timezone=UTC -c jit=off"])
+    options = [*address.normalized_query.get("options", ()), "-c timezone=UTC -c jit=off"]
+    if statement_timeout is not None:
+        options.append(f"-c statement_timeout={statement_timeout // timedelta(milliseconds=1)}")
     return create_engine(
         address,
         pool_size=connections,
@@ -41,8 +57,9 @@ def staging_engine(url: str, *, connections: int = 5) -> Engine:
         connect_args={
             "application_name": "totara-bridge",
             "connect_timeout": 10,
-            "options": options,
+            "options": " ".join(options),
             "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: pages are passed on as they come
+            **_VANISHED,
         },
     )
 

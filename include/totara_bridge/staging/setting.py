@@ -42,7 +42,7 @@ def of_destinations(transaction: Transaction) -> dict[str, Settings]:
 
 
 def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value: Any, by: str, now: datetime) -> None:
-    """Set one switch.
+    """Set one switch. It is stored as it was understood: whoever reads the table need not know every spelling.
 
     :raises ConfigurationInvalid: there is no such switch, or not of a destination, or the value is out of its bounds.
     """
@@ -52,7 +52,7 @@ def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value
         )
     if scope != EVERYWHERE and name in ONLY_FOR_ALL:
         raise ConfigurationInvalid(f"The setting {name} counts for all only: set it without a destination.")
-    _checked({name: value}, scope)
+    value = _checked({name: value}, scope).model_dump(mode="json")[name]
     _audit(transaction, scope=scope, name=name, value=value, by=by, now=now)
     written = {"value": value, "changed_at": now, "changed_by": by}
     transaction.execute(

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import Lifespan
 
-from totara_bridge.config import database_url
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.staging.engine import staging_engine
 from totara_bridge.staging.migrate import require_newest
-from totara_bridge.web.pull.app import THREADS, no_such_address, pull_app
+from totara_bridge.web.pull.app import THREADS, no_such_address, pull_app, pull_engine
+from totara_bridge.web.pull.discreet import Discreet
 from totara_bridge.web.pull.endpoint import refusal
 from totara_bridge.web.pull.problem import misconfigured
 from totara_bridge.web.pull.service import Service
@@ -30,7 +30,7 @@ def bridge_app() -> FastAPI:
     It is FastAPI's, and has none of FastAPI's pages: Airflow ends the connections of no other kind of app.
     """
     try:
-        engine = staging_engine(database_url(), connections=THREADS)
+        engine = pull_engine()
     except ConfigurationInvalid as error:
         log.error("The Pull API answers every request with 503: %s", error)
         return _app(Mount("/api/v1", refusal(misconfigured())))
@@ -50,5 +50,6 @@ def _app(*routes: BaseRoute, lifespan: Lifespan[FastAPI] | None = None) -> FastA
         lifespan=lifespan,
         openapi_url=None,  # and with it the pages made from it, which need no token
         redirect_slashes=False,
+        middleware=[Middleware(Discreet)],
         exception_handlers={HTTPException: no_such_address},
     )

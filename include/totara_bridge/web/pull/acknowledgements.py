@@ -1,7 +1,9 @@
 """``POST /acknowledgements``: what is wrong with one acknowledgement keeps no other from being recorded."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +22,9 @@ MOST = 5000
 _LARGEST = 2**63 - 1
 _LONGEST_NUMBER = 20
 _LONGEST_ID = 100
+
+#: Characters: several times what one takes that says all it may, with each character escaped.
+_LONGEST = 131_072
 
 
 def _readable(word: str) -> str:
@@ -52,10 +57,10 @@ def acknowledge(call: Call) -> Answer:
     :raises Problem: the body is not a list of 1 to 5 000 in JSON; nothing was recorded.
     """
     read(Nothing, call.query)
-    sent = _sent(call)
-    results: list[dict[str, str | None]] = [{"id": _echo(each), "result": Result.INVALID} for each in sent]
+    results: list[dict[str, str | None]] = []
     said: dict[int, Acknowledgement] = {}
-    for place, each in enumerate(sent):
+    for place, each in enumerate(_sent(call)):
+        results.append({"id": _echo(each), "result": Result.INVALID})
         try:
             said[place] = _checked(each).acknowledgement()
         except ValueError as error:
@@ -70,25 +75,48 @@ def acknowledge(call: Call) -> Answer:
     return Answer(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _sent(call: Call) -> list[Any]:
+def _sent(call: Call) -> Iterator[Any]:
+    """Each of the list, read when it is its turn; what is behind the last that may be there is never read."""
     _require_json(call.content_type)
     try:
-        sent = json.loads(
-            call.body.decode(),
-            parse_int=_number,
-            parse_float=_fraction,
-            parse_constant=_no_constant,
-            object_pairs_hook=_no_key_twice,
-        )
-    except (ValueError, RecursionError):  # a body that is compressed, or has a byte order mark, ends here as well
-        raise _body_invalid("The body is not valid JSON in UTF-8: send a list of acknowledgements.") from None
-    if not isinstance(sent, list) or not sent:
+        for place, each in enumerate(_items(call.body.decode())):
+            if place == MOST:
+                raise Problem(
+                    413,
+                    "too-many-acknowledgements",
+                    f"There are more than {MOST} acknowledgements: send up to {MOST} at once.",
+                )
+            yield each
+    except (ValueError, RecursionError):  # a body that is compressed ends here as well
+        raise _body_invalid(
+            f"The body is not valid JSON in UTF-8, or one acknowledgement has more than {_LONGEST} characters: "
+            "send a list of acknowledgements."
+        ) from None
+
+
+def _items(text: str) -> Iterator[Any]:
+    """The items of a list in JSON.
+
+    One by one, for no other thread runs while the decoder does: a list of millions would halt all other requests.
+
+    :raises ValueError: from there on it is no JSON, or the item is too long.
+    :raises Problem: it is no list, or there is nothing in it.
+    """
+    found = _BEGIN.match(text)
+    if found is None or text.startswith("]", found.end()):
         raise _body_invalid("The body is not a list of acknowledgements with at least one: send [{…}, …].")
-    if len(sent) > MOST:
-        raise Problem(
-            413, "too-many-acknowledgements", f"There are {len(sent)} acknowledgements: send up to {MOST} at once."
-        )
-    return sent
+    place, start, window = found.end(), 0, ""
+    while True:
+        if place + _LONGEST > start + len(window) and start + len(window) < len(text):
+            start, window = place, text[place : place + 2 * _LONGEST]  # of many items: a slice for each would cost
+        item, end = _DECODER.raw_decode(window, place - start)
+        found = _NEXT.match(text, start + end)
+        if found is None or start + end - place > _LONGEST:
+            raise ValueError(place)
+        yield item
+        if found["end"]:
+            return
+        place = found.end()
 
 
 def _require_json(content_type: str) -> None:
@@ -125,6 +153,14 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError(pairs)
     return found
+
+
+# possessive: however many blanks there are, they are passed over once
+_BEGIN = re.compile(r"[ \t\n\r]*+\[[ \t\n\r]*+")
+_NEXT = re.compile(r"[ \t\n\r]*+(?:,[ \t\n\r]*+|(?P<end>])[ \t\n\r]*+\Z)")
+_DECODER = json.JSONDecoder(
+    parse_int=_number, parse_float=_fraction, parse_constant=_no_constant, object_pairs_hook=_no_key_twice
+)
 
 
 def _echo(sent: Any) -> str | None:

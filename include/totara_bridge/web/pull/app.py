@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from anyio import to_thread
+from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -33,6 +35,9 @@ PREFIX = "/bridge/api/v1"
 #: Requests that one process waits for the database with; each has a connection and a thread.
 THREADS = 8
 
+# what takes longer is cancelled and told as 503: whoever asked waits no more, and the connection is there for others
+_LONGEST_STATEMENT = timedelta(seconds=20)
+
 _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
     ("GET", "/completions", Scope.READ, completions),
     ("GET", "/completions/{id}", Scope.READ, completion),
@@ -45,16 +50,23 @@ _ROUTES: tuple[tuple[str, str, Scope | None, Handler], ...] = (
 
 
 def pull_app(service: Service) -> Starlette:
-    """The app without its prefix, to be mounted."""
+    """The app without its prefix, to be mounted inside `Discreet`."""
     app = Starlette(
         routes=[
             Route(path, endpoint(service, scope, handle), methods=[method]) for method, path, scope, handle in _ROUTES
         ],
-        middleware=[Middleware(Discreet)],
         exception_handlers={HTTPException: no_such_address},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def pull_engine() -> Engine:
+    """The staging database, as the Pull API uses it.
+
+    :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
+    """
+    return staging_engine(database_url(), connections=THREADS, statement_timeout=_LONGEST_STATEMENT)
 
 
 def alone() -> Starlette:
@@ -62,7 +74,7 @@ def alone() -> Starlette:
 
     :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
     """
-    engine = staging_engine(database_url(), connections=THREADS)
+    engine = pull_engine()
     service = Service(engine, threads=THREADS, check=require_newest)
 
     @asynccontextmanager
@@ -74,7 +86,7 @@ def alone() -> Starlette:
 
     app = Starlette(
         routes=[Mount(PREFIX, pull_app(service))],
-        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
+        middleware=[Middleware(Discreet), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
         exception_handlers={HTTPException: no_such_address},
         lifespan=connected,
     )

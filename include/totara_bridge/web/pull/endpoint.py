@@ -4,12 +4,13 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.api_token import Caller, Scope
@@ -17,6 +18,7 @@ from totara_bridge.web.pull import gate, problem
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.problem import Problem, misconfigured
 from totara_bridge.web.pull.service import Service
+from totara_bridge.web.pull.streamed import Streamed
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ _LONGEST_QUERY = 8_000
 # Python would take it for a percent sign
 _BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
-#: Bytes: 5 000 acknowledgements with all that each may say are less.
+#: Bytes: 3 200 for each of 5 000 acknowledgements; who has long words in other scripts in all of them sends fewer.
 LONGEST_BODY = 16_000_000
 
 Handler = Callable[[Call], Answer]
@@ -39,29 +41,22 @@ def endpoint(service: Service, scope: Scope | None, handle: Handler) -> Callable
     :param handle: runs in a thread, after the request was let in; its `Problem` is answered as it is.
     """
 
-    async def respond(request: Request) -> Response:
-        def admit() -> Caller:
-            with service.look() as connection:
-                return gate.let_in(
-                    connection,
-                    sha256=gate.shown(request),
-                    address=gate.address_of(request),
-                    scope=scope,
-                    now=service.clock(),
-                )
+    return _Endpoint(service, scope, handle).respond
 
-        def serve(caller: Caller | None = None, body: bytes = b"") -> Answer:
-            caller = caller or admit()
-            accept, content_type = request.headers.get("accept", ""), request.headers.get("content-type", "")
-            query, now = _query(request), service.clock()
-            return handle(Call(service, caller, now, request.path_params, query, accept, content_type, body))
 
+@dataclass(frozen=True)
+class _Endpoint:
+    service: Service
+    scope: Scope | None
+    handle: Handler
+
+    async def respond(self, request: Request) -> Response:
         try:
-            if request.method == "POST":  # before the body is read: who has no token is to send none
-                caller = await to_thread.run_sync(admit, limiter=service.threads)
-                answer = await to_thread.run_sync(serve, caller, await _body(service, request), limiter=service.threads)
+            sha256 = gate.shown(request)  # before all else: who shows none waits for nobody
+            if request.method == "POST":
+                answer = await self._change(request, sha256)
             else:
-                answer = await to_thread.run_sync(serve, limiter=service.threads)
+                answer = await to_thread.run_sync(self._read, request, sha256, limiter=self.service.threads)
         except Problem as trouble:
             return refusal(trouble)
         except ConfigurationInvalid as error:
@@ -70,9 +65,29 @@ def endpoint(service: Service, scope: Scope | None, handle: Handler) -> Callable
         except Exception:
             log.exception("the Pull API failed at %s %s", request.method, request.url.path)
             return refusal(_FAILED)
-        return _response(service, answer, alone=request.method == "HEAD")
+        return _response(self.service, answer, alone=request.method == "HEAD")
 
-    return respond
+    async def _change(self, request: Request, sha256: bytes) -> Answer:
+        threads = self.service.threads
+        # before the body is read: who has no token is to send none
+        caller = await to_thread.run_sync(self._admit, request, sha256, limiter=threads)
+        async with _room_for_a_body(self.service):
+            body = await _body(self.service, request)
+            async with self.service.changes:
+                return await to_thread.run_sync(self._serve, request, caller, body, limiter=threads)
+
+    def _read(self, request: Request, sha256: bytes) -> Answer:
+        return self._serve(request, self._admit(request, sha256))
+
+    def _admit(self, request: Request, sha256: bytes) -> Caller:
+        address, now = gate.address_of(request), self.service.clock()
+        with self.service.look() as connection:
+            return gate.let_in(connection, sha256=sha256, address=address, scope=self.scope, now=now)
+
+    def _serve(self, request: Request, caller: Caller, body: bytes = b"") -> Answer:
+        accept, content_type = request.headers.get("accept", ""), request.headers.get("content-type", "")
+        query, now = _query(request), self.service.clock()
+        return self.handle(Call(self.service, caller, now, request.path_params, query, accept, content_type, body))
 
 
 _FAILED = Problem(500, "internal-error", "The bridge has failed at this, and its log says why. Nothing was changed.")
@@ -91,6 +106,25 @@ def _query(request: Request) -> list[tuple[str, str]]:
         with suppress(ValueError):
             return parse_qsl(written.decode("ascii"), keep_blank_values=True, errors="strict")
     raise Problem(400, "invalid-query", "The query is not valid percent-encoded UTF-8: encode it so.")
+
+
+@asynccontextmanager
+async def _room_for_a_body(service: Service) -> AsyncIterator[None]:
+    """Wait until few enough others have a body in memory, but no longer than for a body itself."""
+    try:
+        async with asyncio.timeout(service.body_within):
+            await service.bodies.acquire()
+    except TimeoutError:
+        raise Problem(
+            503,
+            "unavailable",
+            "Too many others send the bridge something now: nothing was recorded, send it again in half a minute.",
+            headers={"Retry-After": "30", "Connection": "close"},
+        ) from None
+    try:
+        yield
+    finally:
+        service.bodies.release()
 
 
 async def _body(service: Service, request: Request) -> bytes:
@@ -129,7 +163,7 @@ def _response(service: Service, answer: Answer, *, alone: bool) -> Response:
     if isinstance(answer.body, bytes):
         return Response(answer.body, answer.status, headers, answer.media_type)
     body = _chunks(service, iter(()) if alone else answer.body)
-    return StreamingResponse(body, answer.status, headers, answer.media_type)
+    return Streamed(body, answer.status, headers, answer.media_type)
 
 
 async def _chunks(service: Service, body: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -127,6 +127,6 @@ def _require_known(reading: Reading[Narrowing], page: Page) -> None:
         raise Problem(
             410,
             "cursor-ahead",
-            "The cursor is ahead of the newest change, for the bridge's database was restored from a backup: begin "
-            "again without the cursor, with since a day before that backup, or without since for all of the past.",
+            "The bridge's database was restored from a backup, and has lost changes that this cursor has seen: empty "
+            "your copy, and begin again without the cursor and with since=1970-01-01.",
         )

@@ -17,10 +17,12 @@ from totara_bridge.web.pull.problem import Problem
 _TOKEN = re.compile(r"tbk_[0-9A-Za-z]{36}")
 
 
-def shown(request: Request) -> bytes | None:
-    """The SHA-256 of the token that the request shows; none: it shows nothing that can be one.
+def shown(request: Request) -> bytes:
+    """The SHA-256 of the token that the request shows: what asks no database, and so waits for none.
 
     ``Authorization`` counts where there is no ``X-Api-Key``: a proxy may have put something of its own there.
+
+    :raises Problem: it shows nothing that can be one.
     """
     tokens = request.headers.getlist("x-api-key") or [
         words
@@ -28,7 +30,7 @@ def shown(request: Request) -> bytes | None:
         if scheme.lower() == "bearer"
     ]
     if len(tokens) != 1 or not _TOKEN.fullmatch(token := tokens[0].strip(" \t")):
-        return None
+        raise _unauthorized()
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -41,23 +43,15 @@ def address_of(request: Request) -> str | None:
     return str((address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address)
 
 
-def let_in(
-    connection: Connection, *, sha256: bytes | None, address: str | None, scope: Scope | None, now: datetime
-) -> Caller:
+def let_in(connection: Connection, *, sha256: bytes, address: str | None, scope: Scope | None, now: datetime) -> Caller:
     """Who asks.
 
     :raises Problem: they are not let in.
     :raises ConfigurationInvalid: nobody is, for a switch in the table holds what it cannot.
     """
-    caller = None if sha256 is None else api_token.admit(connection, sha256=sha256, address=address, now=now)
+    caller = api_token.admit(connection, sha256=sha256, address=address, now=now)
     if caller is None:
-        raise Problem(
-            401,
-            "unauthorized",
-            "There is no live token with this request: send it in the header X-Api-Key, or as Authorization: "
-            "Bearer …; if it is there, ask whoever runs the bridge for a new one.",
-            headers={"WWW-Authenticate": 'Bearer realm="Totara Bridge"'},
-        )
+        raise _unauthorized()
     if not caller.from_here:
         raise Problem(
             403,
@@ -65,6 +59,18 @@ def let_in(
             f"This token may not be used from {address or 'where this comes from'}: ask whoever runs the bridge to "
             "allow the address.",
         )
+    _require_now(connection, caller)
+    if scope is not None and scope not in caller.scopes:
+        raise Problem(
+            403,
+            "missing-scope",
+            f"This token lacks the scope {scope}: ask whoever runs the bridge for one with it.",
+        )
+    return caller
+
+
+def _require_now(connection: Connection, caller: Caller) -> None:
+    """Refuse those who may ask at another time: while it is switched on, and not too often."""
     if caller.switched_on is None:
         setting.read(connection)  # names it
         raise ConfigurationInvalid(
@@ -85,10 +91,13 @@ def let_in(
             f"This token made more requests within a minute than it may: ask again in {seconds} seconds.",
             headers={"Retry-After": str(seconds)},
         )
-    if scope is not None and scope not in caller.scopes:
-        raise Problem(
-            403,
-            "missing-scope",
-            f"This token lacks the scope {scope}: ask whoever runs the bridge for one with it.",
-        )
-    return caller
+
+
+def _unauthorized() -> Problem:
+    return Problem(
+        401,
+        "unauthorized",
+        "There is no live token with this request: send it in the header X-Api-Key, or as Authorization: "
+        "Bearer …; if it is there, ask whoever runs the bridge for a new one.",
+        headers={"WWW-Authenticate": 'Bearer realm="Totara Bridge"'},
+    )

@@ -7,6 +7,9 @@ from http import HTTPStatus
 
 MEDIA_TYPE = "application/problem+json"
 
+#: Mistakes of one request that are told: more nobody would read.
+MOST_TOLD = 20
+
 #: Before the kind, in the ``type`` of a problem: a name, no address.
 TYPE = "urn:totara-bridge:problem:"
 
@@ -35,12 +38,13 @@ class Problem(Exception):
 
 
 def invalid_parameter(*errors: tuple[str, str]) -> Problem:
-    """400: each parameter and what is wrong with it, as a sentence."""
+    """400: each parameter and what is wrong with it, as a sentence; of very many the first, and how many there are."""
+    told = errors[:MOST_TOLD]
+    words = [f"{name}: {detail}" for name, detail in told]
+    if len(errors) > len(told):
+        words.append(f"These are the first {len(told)} of {len(errors)} mistakes.")
     return Problem(
-        400,
-        "invalid-parameter",
-        " ".join(f"{name}: {detail}" for name, detail in errors),
-        [{"parameter": name, "detail": detail} for name, detail in errors],
+        400, "invalid-parameter", " ".join(words), [{"parameter": name, "detail": detail} for name, detail in told]
     )
 
 

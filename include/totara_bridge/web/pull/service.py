@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from anyio import CapacityLimiter
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from totara_bridge.errors import StagingOutOfDate, StagingUnavailable
@@ -15,6 +16,13 @@ from totara_bridge.staging.engine import Transaction
 from totara_bridge.web.pull.problem import Problem
 
 log = logging.getLogger(__name__)
+
+
+#: Of the threads, one in so many may change something at a time: whoever reads always has the others.
+_ONE_IN = 4
+
+#: Bodies in memory at a time.
+_BODIES = 8
 
 
 class Service:
@@ -26,22 +34,28 @@ class Service:
         *,
         threads: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        check: Callable[[Engine], None] | None = None,
+        check: Callable[[Engine], None] = lambda _: None,
         body_within: float = 30.0,
     ) -> None:
         """Nothing is connected yet.
 
         :param engine: with as many connections as threads.
-        :param check: what must be true of the database before it is used; tried with each request until it is.
-        :param body_within: seconds in which a body must have come.
+        :param check: what must be true of the database before it is used; tried with each request until it is, and
+            again after a statement that the database did not understand.
+        :param body_within: seconds in which a body must have come, after as many to wait for room for it.
         """
         self.engine = engine
         self.clock = clock
         self.body_within = body_within
         self._check = check
+        self._ready = False
         self._told = ""
         #: Of its own: what waits for the database here keeps nobody else in the process waiting.
         self.threads = CapacityLimiter(threads)
+        #: For what changes something, besides a thread.
+        self.changes = CapacityLimiter(max(1, threads // _ONE_IN))
+        #: For whoever sends a body, until it was answered.
+        self.bodies = CapacityLimiter(_BODIES)
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -50,8 +64,7 @@ class Service:
 
         :raises Problem: the database does not answer.
         """
-        self.require_ready()
-        with _in_words(), self._looking.connect() as connection:
+        with self._of_this_revision(), _in_words(), self._looking.connect() as connection, _writable(connection):
             yield connection
 
     @contextmanager
@@ -60,8 +73,7 @@ class Service:
 
         :raises Problem: the database does not answer.
         """
-        self.require_ready()
-        with _in_words(), self.engine.begin() as transaction:
+        with self._of_this_revision(), _in_words(), self.engine.begin() as transaction, _writable(transaction):
             yield transaction
 
     def require_ready(self) -> None:
@@ -69,7 +81,7 @@ class Service:
 
         :raises Problem: it is of another revision, or does not answer.
         """
-        if self._check is None:
+        if self._ready:
             return
         try:
             with _in_words():
@@ -79,7 +91,30 @@ class Service:
                 log.error("The Pull API answers every request with 503: %s", told)
                 self._told = told
             raise (_out_of_date() if isinstance(error, StagingOutOfDate) else _unavailable()) from None
-        self._check = None
+        self._ready, self._told = True, ""
+
+    @contextmanager
+    def _of_this_revision(self) -> Iterator[None]:
+        """Only a database that is ready, and one that was migrated away meanwhile is no longer."""
+        self.require_ready()
+        try:
+            yield
+        except (ProgrammingError, NotSupportedError):  # a table or column that is gone, or a plan of one that was
+            self._ready = False
+            self.require_ready()
+            raise
+
+
+@contextmanager
+def _writable(connection: Connection) -> Iterator[None]:
+    """Give up the connection if its server only reads: after a failover the next one leads to the other server."""
+    try:
+        yield
+    except InternalError as error:
+        if not isinstance(error.orig, ReadOnlySqlTransaction):
+            raise
+        connection.invalidate(error)
+        raise _unavailable(error) from error
 
 
 @contextmanager
@@ -87,8 +122,7 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (OperationalError, NoConnectionFree) as error:
-        log.warning("The Pull API answers with 503, for the staging database does not: %s", _first_line(error))
-        raise _unavailable() from error
+        raise _unavailable(error) from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
@@ -100,7 +134,13 @@ def _in_words() -> Iterator[None]:
         ) from error
 
 
-def _unavailable() -> Problem:
+def _unavailable(error: Exception | None = None) -> Problem:
+    """The problem.
+
+    :param error: for the log; none: it has it already.
+    """
+    if error is not None:
+        log.warning("The Pull API answers with 503, for the staging database does not: %s", _first_line(error))
     return Problem(
         503,
         "unavailable",

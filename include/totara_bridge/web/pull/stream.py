@@ -12,7 +12,7 @@ PIECE = 1000
 
 
 class BrokenOff(Exception):
-    """The caller may have no more: the connection is closed without an end."""
+    """The caller may have no more: the connection is closed without an end. It says why, as a sentence."""
 
 
 def stream(call: Call, feed: Feed, form: Form, wanted: Wanted, *, after: int, end: int) -> Iterator[bytes]:
@@ -28,7 +28,7 @@ def stream(call: Call, feed: Feed, form: Form, wanted: Wanted, *, after: int, en
     while after < end:
         with call.service.look() as connection:
             if not api_token.may_go_on(connection, token=call.caller.token, now=call.service.clock()):
-                raise BrokenOff("A stream was broken off: its token has ended, or the Pull API was switched off.")
+                raise BrokenOff("Its token has ended, or the Pull API was switched off.")
             page = pull.page(connection, feed, form, wanted, after=after, limit=PIECE, end=end)
         after = page.position
         if page.text:

@@ -122,13 +122,16 @@ PROBLEMS: dict[str, Response] = {
         Problem(
             410,
             "cursor-ahead",
-            "The bridge has lost changes that this cursor has seen: begin again with since.",
+            "The bridge's database was restored from a backup, and has lost changes that this cursor has seen: empty "
+            "your copy, and begin again without the cursor and with since=1970-01-01.",
         ),
     ),
     "413": _refused(
         "It is too much at once.",
         Problem(413, "body-too-large", "The body has more than 16000000 bytes: send it in parts."),
-        Problem(413, "too-many-acknowledgements", "There are 100000 acknowledgements: send up to 5000 at once."),
+        Problem(
+            413, "too-many-acknowledgements", "There are more than 5000 acknowledgements: send up to 5000 at once."
+        ),
     ),
     "414": _refused(
         "The query is too long.",
@@ -182,7 +185,12 @@ PROBLEMS: dict[str, Response] = {
 #: What a body can get besides.
 BODY_REFUSED = _refused(
     "It cannot be understood.",
-    Problem(400, "invalid-body", "The body is not valid JSON in UTF-8: send a list of acknowledgements."),
+    Problem(
+        400,
+        "invalid-body",
+        "The body is not valid JSON in UTF-8, or one acknowledgement has more than 131072 characters: send a list of "
+        "acknowledgements.",
+    ),
     Problem(400, "body-incomplete", "The body did not come to its end: send it again."),
     invalid_parameter(("dry_run", "There is no such parameter: leave it out, as there are none here.")),
 )

@@ -1,0 +1,131 @@
+"""Nobody keeps others from being served, and a database that cannot be used now is told as such."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+import requests
+from sqlalchemy import Connection, Engine, text
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.web.conftest import serving
+from tests.web.puller import Puller
+from totara_bridge.staging.engine import staging_engine
+from totara_bridge.web.pull.app import PREFIX, pull_app
+from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.pull.service import Service
+
+Wait = Callable[[Callable[[], bool]], None]
+
+SAID = [{"id": "sbx-3-20", "status": "received"}]
+
+
+@pytest.fixture
+def beside(staging: Engine) -> Iterator[Connection]:
+    """A connection of the test's own, that was there before."""
+    with staging.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT 1"))
+        yield connection
+
+
+@contextmanager
+def pulling(service: Service, token: str) -> Iterator[Puller]:
+    """Somebody who asks a server of this service."""
+    with serving(Starlette(routes=[Mount(PREFIX, pull_app(service))])) as host, Puller(host + PREFIX, token) as puller:
+        yield puller
+    service.engine.dispose()
+
+
+@contextmanager
+def locked(staging: Engine, table: str, mode: str) -> Iterator[None]:
+    """Nobody else gets a lock on the table that the mode keeps from them."""
+    with staging.begin() as transaction:
+        transaction.execute(text(f"LOCK TABLE bridge.{table} IN {mode} MODE"))
+        yield
+
+
+@contextmanager
+def sending(puller: Puller, times: int) -> Iterator[list[int]]:
+    """So many who acknowledge something at the same time; their statuses, once all have their answer."""
+    statuses: list[int] = []
+
+    def send() -> None:
+        with Puller(puller.address, str(puller.session.headers["X-Api-Key"])) as another:
+            statuses.append(another.post("/acknowledgements", SAID).status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    yield statuses
+    for thread in threads:
+        thread.join()
+
+
+def unavailable(answer: requests.Response) -> bool:
+    """Whether it says that, and when to ask again."""
+    kind = answer.json().get("type")
+    return (answer.status_code, kind) == (503, "urn:totara-bridge:problem:unavailable") and (
+        int(answer.headers["retry-after"]) > 0
+    )
+
+
+def test_who_acknowledges_leaves_threads_and_connections_to_who_reads(
+    staging: Engine, token: str, wait_until: Wait
+) -> None:
+    service = Service(staging_engine(_address(staging), connections=4), threads=4)
+    with pulling(service, token) as puller:
+        with sending(puller, 6) as statuses, locked(staging, "acknowledgement", "SHARE"):
+            wait_until(lambda: service.changes.statistics().tasks_waiting == 5)
+            assert puller.get("/completions").status_code == 200
+        assert statuses == [200] * 6
+
+
+def test_bodies_beyond_a_few_wait_and_then_are_refused(staging: Engine, token: str, wait_until: Wait) -> None:
+    service = Service(staging_engine(_address(staging), connections=4), threads=4, body_within=1)
+    with pulling(service, token) as puller:
+        with sending(puller, 8) as statuses, locked(staging, "acknowledgement", "SHARE"):
+            wait_until(lambda: service.bodies.statistics().borrowed_tokens == 8)
+            assert unavailable(puller.post("/acknowledgements", SAID))
+            assert puller.get("/completions").status_code == 200
+        assert statuses == [200] * 8
+        assert puller.post("/acknowledgements", SAID).status_code == 200
+
+
+def test_a_statement_that_takes_too_long_is_told_as_unavailable(staging: Engine, token: str) -> None:
+    engine = staging_engine(_address(staging), connections=1, statement_timeout=timedelta(milliseconds=500))
+    with pulling(Service(engine, threads=1), token) as puller:
+        with locked(staging, "completion", "ACCESS EXCLUSIVE"):
+            assert unavailable(puller.get("/completions"))
+        assert puller.get("/completions").status_code == 200
+
+
+def test_a_database_that_only_reads_is_unavailable_and_connected_to_anew(
+    staging: Engine, token: str, beside: Connection
+) -> None:
+    """As the server of a failover that is found again, at its address, as the other's standby."""
+    only_reads = f"ALTER DATABASE {staging.url.database} SET default_transaction_read_only"
+    beside.execute(text(f"{only_reads} = on"))
+    service = Service(staging_engine(_address(staging), connections=1), threads=1)
+    with pulling(service, token) as puller:
+        assert unavailable(puller.get("/completions"))
+        beside.execute(text(f"{only_reads} = off"))
+        assert puller.get("/completions").status_code == 200  # a connection that was kept would only read for good
+
+
+def test_a_change_that_meets_a_database_that_only_reads_connects_anew(staging: Engine) -> None:
+    engine = staging_engine(_address(staging), connections=1)
+    service = Service(engine, threads=1)
+    with service.change() as transaction:
+        transaction.execute(text("SET SESSION default_transaction_read_only = on"))
+    with pytest.raises(Problem, match="unavailable"), service.change() as transaction:
+        transaction.execute(text("DELETE FROM bridge.completion"))
+    with service.change() as transaction:
+        transaction.execute(text("DELETE FROM bridge.completion"))
+    engine.dispose()
+
+
+def _address(staging: Engine) -> str:
+    return staging.url.render_as_string(hide_password=False)
