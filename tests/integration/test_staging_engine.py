@@ -85,20 +85,23 @@ def test_a_statement_that_takes_too_long_is_cancelled_where_that_is_wanted(stagi
     patient.dispose()
 
 
-def test_a_host_that_vanishes_is_not_waited_for_for_ever(staging: Engine) -> None:
+@pytest.mark.parametrize("timeout", [None, timedelta(seconds=20)])
+def test_a_host_that_vanishes_is_not_waited_for_for_ever(staging: Engine, timeout: timedelta | None) -> None:
     with _over_tcp(str(staging.url.query["host"])) as port:
-        engine = staging_engine(f"postgresql+psycopg://{staging.url.username}@127.0.0.1:{port}/{staging.url.database}")
+        url = f"postgresql+psycopg://{staging.url.username}@127.0.0.1:{port}/{staging.url.database}"
+        engine = staging_engine(url, statement_timeout=timeout)
         try:
             with engine.connect() as connection, socket.socket(fileno=os.dup(driver(connection).fileno())) as used:
                 found = {name: used.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in _TCP}
                 kept_alive = used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         finally:
             engine.dispose()
-    assert (found, bool(kept_alive)) == (_TCP, True)
+    taken_within = 0 if timeout is None else 30_000  # a bulk load waits for a server that is too busy to read
+    assert (found, bool(kept_alive)) == (_TCP | {"TCP_USER_TIMEOUT": taken_within}, True)
 
 
 #: Milliseconds, seconds, seconds, times.
-_TCP = {"TCP_USER_TIMEOUT": 30_000, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+_TCP = {"TCP_USER_TIMEOUT": 0, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 @contextmanager

@@ -17,11 +17,9 @@ from totara_bridge.errors import ConfigurationInvalid
 Transaction = Connection
 
 
-#: A host that has vanished says nothing, and Linux would wait for it for a quarter of an hour or more: whatever was
-#: sent must be acknowledged within 30 s, and who only waits is asked after 30 s whether it is still there. A statement
-#: that runs for long is not cut: the host of its server acknowledges what is sent all the same.
+#: A host that has vanished says nothing, and Linux would wait for it for hours: after 30 s of silence it is asked
+#: whether it is still there. A statement that runs for long is not cut: the host of its server answers all the same.
 _VANISHED = {
-    "tcp_user_timeout": 30_000,
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -29,11 +27,17 @@ _VANISHED = {
 }
 
 
+#: Milliseconds in which it must have taken what was sent, where nobody is to wait. A bulk load may: its server is
+#: sometimes too busy to read.
+_TAKEN_WITHIN = 30_000
+
+
 def staging_engine(url: str, *, connections: int = 5, statement_timeout: timedelta | None = None) -> Engine:
     """An engine on the staging database; connects at first use. Its times are in UTC, whatever zone the server is in.
 
     :param connections: how many threads use it at the same time.
-    :param statement_timeout: a statement that takes longer is cancelled; none: each takes the time that it needs.
+    :param statement_timeout: a statement that takes longer is cancelled, and a host that vanishes is given up soon;
+            none: each takes the time that it needs.
     :raises ConfigurationInvalid: it is no address.
     """
     try:
@@ -46,8 +50,10 @@ def staging_engine(url: str, *, connections: int = 5, statement_timeout: timedel
     # no statement here runs for so long that compiling its plan would pay
     # east of UTC the last hours of the year 9999 lie in a year that Python does not have
     options = [*address.normalized_query.get("options", ()), "-c timezone=UTC -c jit=off"]
+    vanished = dict(_VANISHED)
     if statement_timeout is not None:
         options.append(f"-c statement_timeout={statement_timeout // timedelta(milliseconds=1)}")
+        vanished["tcp_user_timeout"] = _TAKEN_WITHIN
     return create_engine(
         address,
         pool_size=connections,
@@ -59,7 +65,7 @@ def staging_engine(url: str, *, connections: int = 5, statement_timeout: timedel
             "connect_timeout": 10,
             "options": " ".join(options),
             "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: pages are passed on as they come
-            **_VANISHED,
+            **vanished,
         },
     )
 
