@@ -195,7 +195,8 @@ def test_a_batch_that_goes_well_costs_three_statements(queued: Bridge, oracle: S
     def note(_: object, __: object, statement: str, *___: object) -> None:
         statements.append(" ".join(statement.split())[:40])
 
-    def cost_of(batches: int) -> int:
+    def cost_of(batches: int) -> tuple[int, int]:
+        """How many requests and how many statements so many batches were, or more: a look may cut one in two."""
         statements.clear()
         with queued.staging.begin() as transaction:
             transaction.execute(
@@ -204,13 +205,15 @@ def test_a_batch_that_goes_well_costs_three_statements(queued: Bridge, oracle: S
                 {"now": queued.now, "items": 20 * batches},
             )  # fmt: skip
         statements.clear()
-        assert queued.push(oracle, settings=Settings(batch_size=20, requests_in_flight=1)).requests == batches
+        requests = queued.push(oracle, settings=Settings(batch_size=20, requests_in_flight=1)).requests
+        assert requests in (batches, batches + 1)
         looks = 3  # at most once a second, and not for each batch: the destination's rest, and the switches
         looked = sum("SELECT bridge.setting" in statement for statement in statements)
         assert looked % 2 == 0
-        return len(statements) - looks * looked // 2
+        return requests, len(statements) - looks * looked // 2
 
     with queued.staging.begin() as transaction:
         transaction.execute(text("UPDATE bridge.export_queue SET next_attempt_at = 'infinity'"))
     event.listen(queued.staging, "before_cursor_execute", note)
-    assert cost_of(9) - cost_of(4) == 3 * 5, statements
+    (many, dear), (few, cheap) = cost_of(9), cost_of(4)
+    assert dear - cheap == 3 * (many - few), statements

@@ -57,6 +57,9 @@ FILTERS: dict[tuple[str, str], Callable[[Row], bool]] = {
     ("acknowledged", "false"): lambda row: not row["acknowledged"],
     ("acknowledged", "true"): lambda row: row["acknowledged"],
 }
+#: The filters by what an erasure blanks.
+LOST = ("status", "completed_since", "completed_until")
+
 ASKED = st.lists(st.sampled_from(sorted(FILTERS)), max_size=3, unique_by=lambda each: each[0]).map(dict)
 
 
@@ -73,7 +76,9 @@ class Follower:
     def wants(self, row: Row) -> bool:
         """Whether the row is for them."""
         there = self.with_deleted or self.cursor is not None or row["deleted_at"] is None
-        return there and all(FILTERS[each](row) for each in self.asked.items())
+        # of who is erased nobody knows any more what it was: whoever follows is told
+        erased = self.cursor is not None and row["row_id"] == 0
+        return there and all(FILTERS[each](row) or (erased and each[0] in LOST) for each in self.asked.items())
 
 
 class Feed(RuleBasedStateMachine):

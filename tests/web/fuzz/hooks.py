@@ -35,8 +35,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "site" in case.query:
         case.query["site"] = "sbx"
     for begin, end in (("since", "until"), ("completed_since", "completed_until")):
-        if begin in case.query and (end in case.query or begin == "since"):
-            case.query[begin] = "0001-01-01"  # before any end, and before now
+        if begin in case.query and end in case.query:
+            case.query[begin] = "0001-01-01"  # before any end
     if "cursor" in case.query:
         place = {"cursor": _cursors[case.operation.path]}
         case.query = place | {name: value for name, value in case.query.items() if name == "limit"}
