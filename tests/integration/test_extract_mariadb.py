@@ -42,9 +42,9 @@ STAGED = """
     FROM bridge.completion ORDER BY user_id, course_id
 """
 NAMED = (  # but for when they were merged
-    "SELECT (to_jsonb(l) - 'changed_at' - 'deleted_at')::text AS learner, l.deleted_at IS NULL AS alive"
+    "SELECT (to_jsonb(l) - 'changed_at' - 'change_seq' - 'deleted_at')::text AS learner, l.deleted_at IS NULL AS alive"
     " FROM bridge.learner l ORDER BY user_id",
-    "SELECT (to_jsonb(k) - 'changed_at')::text AS course FROM bridge.course k ORDER BY course_id",
+    "SELECT (to_jsonb(k) - 'changed_at' - 'change_seq')::text AS course FROM bridge.course k ORDER BY course_id",
 )
 KEYS = "SELECT record_key, status, archived_at IS NULL AS current FROM bridge.completion_instance ORDER BY record_key"
 
