@@ -15,8 +15,8 @@ _Connection = psycopg.Connection[tuple[object, ...]]
 _INCOMING = {
     "learner": """user_id bigint, username text, id_number text, email text, first_name text, last_name text,
                   suspended boolean, deleted boolean""",
-    "course": """course_id bigint, category_id bigint, short_name text, id_number text, full_name text,
-                 visible boolean""",
+    "course": """course_id bigint, category_id bigint, category_path text, short_name text, id_number text,
+                 full_name text, visible boolean""",
     "history": "history_id bigint, user_id bigint, course_id bigint, time_completed bigint, grade numeric(10,5)",
     "completion": """row_id bigint, user_id bigint, course_id bigint, status text, progress smallint,
                      grade numeric(10,5), rpl text, time_enrolled bigint, time_started bigint,
@@ -36,7 +36,7 @@ def load(totara: str, staging: str, *, site: str, now: datetime) -> None:
             target.execute(f"CREATE TEMPORARY TABLE incoming_{table} ({_INCOMING[table]}) ON COMMIT DROP".encode())
             _copy(source, select.text, target, table)
             target.execute(f"ANALYZE incoming_{table}".encode())
-        for merge in (_LEARNERS, _COURSES, _COMPLETIONS, _INSTANCES):
+        for merge in (_LEARNERS, _COURSES, _COMPLETIONS, _ONLY_HISTORY, _INSTANCES):
             target.execute(merge, {"site": site, "now": now})
 
 
@@ -58,7 +58,7 @@ _LEARNERS = """
     ON CONFLICT (site, user_id) DO UPDATE SET
         username = excluded.username, id_number = excluded.id_number, email = excluded.email,
         first_name = excluded.first_name, last_name = excluded.last_name, suspended = excluded.suspended,
-        deleted_at = excluded.deleted_at, changed_at = excluded.changed_at
+        deleted_at = excluded.deleted_at, changed_at = excluded.changed_at, change_seq = excluded.change_seq
     WHERE (l.username, l.id_number, l.email, l.first_name, l.last_name, l.suspended, l.deleted_at IS NULL)
           IS DISTINCT FROM
           (excluded.username, excluded.id_number, excluded.email, excluded.first_name, excluded.last_name,
@@ -66,15 +66,18 @@ _LEARNERS = """
 """
 
 _COURSES = """
-    INSERT INTO bridge.course AS c (site, course_id, category_id, short_name, id_number, full_name, visible, changed_at)
-    SELECT %(site)s, course_id, category_id, short_name, id_number, full_name, visible, %(now)s
+    INSERT INTO bridge.course AS c (site, course_id, category_id, category_path, short_name, id_number, full_name,
+                                    visible, changed_at)
+    SELECT %(site)s, course_id, category_id, category_path, short_name, id_number, full_name, visible, %(now)s
     FROM incoming_course
     ON CONFLICT (site, course_id) DO UPDATE SET
-        category_id = excluded.category_id, short_name = excluded.short_name, id_number = excluded.id_number,
-        full_name = excluded.full_name, visible = excluded.visible, changed_at = excluded.changed_at
-    WHERE (c.category_id, c.short_name, c.id_number, c.full_name, c.visible)
+        category_id = excluded.category_id, category_path = excluded.category_path, short_name = excluded.short_name,
+        id_number = excluded.id_number, full_name = excluded.full_name, visible = excluded.visible,
+        changed_at = excluded.changed_at, change_seq = excluded.change_seq
+    WHERE (c.category_id, c.category_path, c.short_name, c.id_number, c.full_name, c.visible)
           IS DISTINCT FROM
-          (excluded.category_id, excluded.short_name, excluded.id_number, excluded.full_name, excluded.visible)
+          (excluded.category_id, excluded.category_path, excluded.short_name, excluded.id_number, excluded.full_name,
+           excluded.visible)
 """
 
 _COMPLETIONS = """
@@ -91,6 +94,14 @@ _COMPLETIONS = """
           IS DISTINCT FROM
           (excluded.row_id, excluded.status, excluded.progress, excluded.grade, excluded.rpl,
            excluded.time_enrolled, excluded.time_started, excluded.time_completed)
+"""
+
+_ONLY_HISTORY = """
+    INSERT INTO bridge.completion (site, user_id, course_id, row_id, status, deleted_at, changed_at)
+    SELECT DISTINCT %(site)s, h.user_id, h.course_id, -1, 'not_started', %(now)s, %(now)s
+    FROM incoming_history h LEFT JOIN bridge.completion c
+      ON c.site = %(site)s AND c.user_id = h.user_id AND c.course_id = h.course_id
+    WHERE c.user_id IS NULL
 """
 
 _INSTANCES = """

@@ -5,9 +5,9 @@ import psycopg
 #: What two staging databases must agree on; left out are ids, record keys, counters and the times of staging.
 _STAGED = {
     "learner": "site, user_id, username, id_number, email, first_name, last_name, suspended, deleted_at IS NULL",
-    "course": "site, course_id, category_id, short_name, id_number, full_name, visible",
+    "course": "site, course_id, category_id, category_path, short_name, id_number, full_name, visible",
     "completion": """site, user_id, course_id, row_id, status, progress, grade, rpl, time_enrolled, time_started,
-                     time_completed, deleted_at""",
+                     time_completed, deleted_at IS NULL""",
     "completion_instance": """site, user_id, course_id, row_id, history_id, status, time_completed,
                               first_time_completed, ordinal, revision, after_deletion, revised_at,
                               archived_at IS NULL, ended_at""",
@@ -42,7 +42,8 @@ def joined(address: str) -> Contents:
     """The completions of a staging database, joined with their learners and courses, and their checksum."""
     rows = """
         (SELECT *, learner.id_number AS learner_id_number
-         FROM bridge.completion JOIN bridge.learner USING (site, user_id) JOIN bridge.course USING (site, course_id))
+         FROM bridge.completion JOIN bridge.learner USING (site, user_id) JOIN bridge.course USING (site, course_id)
+         WHERE completion.deleted_at IS NULL)  -- of some Totara has nothing but history
     """
     with psycopg.connect(address) as connection:
         return {"completion": _sum(connection, _JOINED, rows)}
