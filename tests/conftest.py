@@ -25,6 +25,9 @@ from totara_bridge.staging.migrate import migrate
 #: Airflow reads its settings at import: never those of the person who runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = (
+    "as long as the hash of a signature, or each would be a warning"
+)
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
@@ -139,6 +142,14 @@ def totara(copy_of: Callable[[str], Engine], totara_template: str) -> Engine:
 def bridge(staging: Engine, totara: Engine) -> Bridge:
     """The bridge between the captured Totara and an empty staging database."""
     return Bridge(staging, totara)
+
+
+@pytest.fixture(scope="session")
+def airflow_metadata() -> None:
+    """The metadata database of an Airflow of the tests' own, made once."""
+    from airflow.utils.db import initdb  # noqa: PLC0415  imports half of Airflow
+
+    initdb()
 
 
 @pytest.fixture

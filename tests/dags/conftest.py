@@ -13,14 +13,6 @@ from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 
 @pytest.fixture(scope="session")
-def airflow_metadata() -> None:
-    """Airflow's metadata database, made once."""
-    from airflow.utils.db import initdb  # noqa: PLC0415  imports half of Airflow
-
-    initdb()
-
-
-@pytest.fixture(scope="session")
 def bag() -> DagBag:
     return DagBag(dag_folder=DAGS)
 

@@ -1,42 +1,25 @@
-"""The Pull API as it runs alone: a real server over real HTTP."""
+"""The Pull API as it runs alone, a real server over real HTTP; and the control panel behind Airflow's own login."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
 
+import httpx
 import psycopg
 import pytest
-import uvicorn
 from sqlalchemy import Engine, NullPool, create_engine
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.bridge import Bridge
 from tests.web import of_all_kinds
+from tests.web.panel_client import Login
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from totara_bridge import api_token
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.staging.migrate import migrate
 from totara_bridge.web.pull.app import PREFIX, pull_app
-from totara_bridge.web.pull.service import Service
-
-
-@contextmanager
-def serving(app: Starlette, *, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
-    """A server on loopback; gives its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan=lifespan, timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+from totara_bridge.web.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +67,23 @@ def staging_that_has_read(new_database: Callable[[str], str], totara_template: s
     migrate(staging.url.render_as_string(hide_password=False))
     Bridge(staging, totara).extract()
     return str(staging.url.database)
+
+
+@pytest.fixture(scope="session")
+def login(airflow_metadata: None) -> Login:
+    """Airflow's own login."""
+    return Login()
+
+
+@pytest.fixture
+def panel(login: Login, staging: Engine) -> Iterator[httpx.Client]:
+    """The control panel over the staging database, in the browser of a manager."""
+    with login.browser(login.panel(staging), "user") as browser:
+        yield browser
+
+
+@pytest.fixture
+def looking(login: Login, staging: Engine) -> Iterator[httpx.Client]:
+    """The same, in the browser of somebody who may only look."""
+    with login.browser(login.panel(staging), "viewer") as browser:
+        yield browser

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from totara_bridge.web.pull.problem import MEDIA_TYPE
+from totara_bridge.web.problem import MEDIA_TYPE
 
 _THIS = "urn:document"
 

@@ -15,13 +15,13 @@ from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.items import NOW, Items, items_in
-from tests.web.conftest import serving
+from tests.web.serving import serving
 from totara_bridge import api_token
 from totara_bridge.staging import setting
 from totara_bridge.staging.api_token import Scope
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.endpoint import endpoint
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 Headers = Sequence[tuple[str, str | bytes]]
 

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, text
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.web.conftest import serving
 from tests.web.routes import routes
+from tests.web.serving import serving
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.staging.migrate import migrate, newest_revision
 from totara_bridge.web.app import PREFIX, bridge_app

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from tests.web.puller import Puller
 from tests.web.staged import START, Staged
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.completions import CompletionsAsked
 from totara_bridge.web.pull.parameters import read
-from totara_bridge.web.pull.problem import Problem
 
 ALL = "2000-01-01"
 

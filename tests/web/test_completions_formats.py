@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from tests.web.puller import Puller
 from tests.web.staged import START, Staged
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.form import choose
-from totara_bridge.web.pull.problem import Problem
 
 ALL = "2000-01-01"
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"

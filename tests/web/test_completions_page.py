@@ -10,8 +10,8 @@ from requests.utils import parse_header_links
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
-from tests.web.conftest import serving
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from tests.web.staged import START, Staged
 from totara_bridge.web.pull import alone
 from totara_bridge.web.pull.app import PREFIX

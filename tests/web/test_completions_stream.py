@@ -19,16 +19,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
-from tests.web.conftest import serving
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from tests.web.staged import START, Staged
 from totara_bridge.staging.api_token import Caller
 from totara_bridge.web.pull.app import PREFIX, pull_app
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.completions import completions
-from totara_bridge.web.pull.service import Service
 from totara_bridge.web.pull.stream import PIECE, BrokenOff
+from totara_bridge.web.service import Service
 
 ALL = "2000-01-01"
 NDJSON = "application/x-ndjson"

@@ -19,15 +19,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.web import of_all_kinds
-from tests.web.conftest import serving
 from tests.web.documented import Documented
+from tests.web.serving import serving
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.web.pull import alone
 from totara_bridge.web.pull.app import PREFIX, pull_app
 from totara_bridge.web.pull.endpoint import LONGEST_BODY
 from totara_bridge.web.pull.openapi.document import document
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 #: Seconds after which what should have come never will.
 _PATIENCE = 60.0

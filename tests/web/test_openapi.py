@@ -26,7 +26,7 @@ from totara_bridge.web.pull.cursor import Feed
 from totara_bridge.web.pull.directory import CoursesAsked, UsersAsked
 from totara_bridge.web.pull.endpoint import LONGEST_BODY
 from totara_bridge.web.pull.openapi.document import document
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 MODELS: dict[str, type[feed.Asked]] = {"/completions": CompletionsAsked, "/users": UsersAsked, "/courses": CoursesAsked}
 ITEMS = {"/completions": "Completion", "/users": "User", "/courses": "Course"}

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.web import of_all_kinds
-from tests.web.conftest import serving
 from tests.web.fuzz import CURSORS
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from totara_bridge.web.pull import alone
 from totara_bridge.web.pull.app import PREFIX
 

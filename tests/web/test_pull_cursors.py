@@ -24,14 +24,14 @@ from sqlalchemy import Engine, text
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.web.conftest import serving
 from tests.web.merging import Said, merge
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from totara_bridge import erase
 from totara_bridge.completion import Status
 from totara_bridge.staging import setting, site
 from totara_bridge.web.pull.app import PREFIX, pull_app
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 Row = dict[str, Any]
 

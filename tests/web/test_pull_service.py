@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine, text
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from tests.web.conftest import serving
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from totara_bridge.staging.engine import staging_engine
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.app import PREFIX, pull_app
-from totara_bridge.web.pull.problem import Problem
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 Wait = Callable[[Callable[[], bool]], None]
 

@@ -12,15 +12,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.bridge import DESTINATION, SITE, Bridge
-from tests.web.conftest import serving
 from tests.web.puller import Puller
+from tests.web.serving import serving
 from totara_bridge import watch
 from totara_bridge.config import read_config
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.staging import setting
 from totara_bridge.staging.setting import EVERYWHERE
 from totara_bridge.web.pull.app import PREFIX, pull_app
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 CONFIG = f"""
 [[sites]]

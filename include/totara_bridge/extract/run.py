@@ -49,8 +49,8 @@ class Extracted:
     @property
     def changed(self) -> bool:
         """Whether anything in staging or in the queue is different now."""
-        changes = (*vars(self.completions).values(), *vars(self.instances).values())
-        return any(changes) or bool(self.queued or self.held or self.replaced or self.cancelled)
+        staged = (*vars(self.completions).values(), *vars(self.instances).values())
+        return any((*staged, self.queued, self.held, self.replaced, self.cancelled))
 
     def counts(self) -> dict[str, int]:
         """The numbers, flat."""
@@ -120,6 +120,7 @@ def _extract(engine: Engine, source: Source, plan: ExtractPlan, now: datetime) -
         extracted = _stage(transaction, plan, read, before, now)
         compared_at = now if read.whole_site or before is None else before.compared_at
         site.advance(transaction, plan.site, replace(read.watermark, compared_at=compared_at))
+        site.count_extract(transaction, plan.site, changes=extracted.instances.told, now=now)
     return extracted
 
 

@@ -21,7 +21,7 @@ from totara_bridge.push.keeper import LeaseKeeper
 from totara_bridge.push.plan import Drained, DrainPlan, Sends
 from totara_bridge.push.run import Run
 from totara_bridge.push.shadow import show
-from totara_bridge.staging import body, destination, lease
+from totara_bridge.staging import body, destination, item_count, lease
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,8 @@ def _begin(engine: Engine, plan: DrainPlan, now: datetime) -> Bodies:
             lease.forget_shown(transaction, destination=code)
         until, reason = destination.resting_until(transaction, code)
         bodies = Bodies.of(plan, body.templates_used(transaction))
+    with engine.begin() as transaction:
+        item_count.add_up(transaction, now=now)
     if until is not None and until > now:
         log.info("%s is left alone until %s: it %s", code, until.isoformat(), reason)
     return bodies

@@ -45,6 +45,11 @@ class InstanceChanges:
     archived: int
     lost: int
 
+    @property
+    def told(self) -> int:
+        """Of how many there is something to tell."""
+        return self.new + self.revised + self.lost
+
 
 def merge(
     transaction: Transaction, *, site: str, whole_site: bool, by_date: bool = False, now: datetime

@@ -1,9 +1,11 @@
 """Sites: which Totara answers under which code, and how far each was read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.staging.engine import Transaction
@@ -63,3 +65,32 @@ def advance(transaction: Transaction, site: str, to: Watermark) -> None:
         .values(site=site, **values)
         .on_conflict_do_update(index_elements=[WatermarkRow.site], set_=values)
     )
+
+
+def count_extract(transaction: Transaction, site: str, *, changes: int, now: datetime) -> None:
+    """Count an extract of the site in its hour, and the instances of which it found something to tell."""
+    transaction.execute(_COUNT_EXTRACT, {"site": site, "changes": changes, "now": now})
+
+
+def extracted_by_hour(transaction: Transaction, since: datetime) -> Sequence[Row[Any]]:
+    """What extracts found, oldest first: site, hour, runs and changes; hours without an extract are left out.
+
+    :param since: the hour that it lies in counts whole.
+    """
+    return transaction.execute(_EXTRACTED_BY_HOUR, {"since": since}).all()
+
+
+_COUNT_EXTRACT = text(
+    """
+    INSERT INTO bridge.extract_hour AS h (site, hour, runs, changes)
+    VALUES (:site, date_trunc('hour', cast(:now AS timestamptz), 'UTC'), 1, :changes)
+    ON CONFLICT (site, hour) DO UPDATE SET runs = h.runs + 1, changes = h.changes + excluded.changes
+    """
+)
+
+_EXTRACTED_BY_HOUR = text(
+    """
+    SELECT site, hour, runs, changes FROM bridge.extract_hour
+    WHERE hour >= date_trunc('hour', cast(:since AS timestamptz), 'UTC') ORDER BY hour, site
+    """
+)

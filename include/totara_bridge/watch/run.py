@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from totara_bridge.alert_name import AlertName
 from totara_bridge.config import BridgeConfig
-from totara_bridge.staging import alert
+from totara_bridge.staging import alert, item_count
 from totara_bridge.staging.alert import Alert
 from totara_bridge.watch.promises import SWITCHED_OFF, DestinationWatched, Promises, broken, look, no_more_promised
 
@@ -53,6 +53,8 @@ def watch(engine: Engine, config: BridgeConfig, now: datetime) -> Watched:
             transaction, (), names=(AlertName.CREDENTIALS_FAILING,), subjects=off, because=off, now=now
         )
         still = len(alert.open_alerts(transaction))
+    with engine.begin() as transaction:
+        item_count.add_up(transaction, now=now)
     for each in settled.raised:
         log.warning("raised %s of %s: %s", each.name, each.subject, each.words)
     resolved = [*settled.resolved, *unused.resolved]

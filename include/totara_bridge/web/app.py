@@ -12,11 +12,12 @@ from starlette.types import Lifespan
 
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.migrate import require_newest
+from totara_bridge.web.discreet import Discreet
+from totara_bridge.web.panel.app import THREADS as PANEL_THREADS
+from totara_bridge.web.panel.app import panel_app, panel_engine
+from totara_bridge.web.problem import misconfigured, refusal
 from totara_bridge.web.pull.app import THREADS, no_such_address, pull_app, pull_engine
-from totara_bridge.web.pull.discreet import Discreet
-from totara_bridge.web.pull.endpoint import refusal
-from totara_bridge.web.pull.problem import misconfigured
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 #: Where Airflow's API server has it.
 PREFIX = "/bridge"
@@ -30,18 +31,20 @@ def bridge_app() -> FastAPI:
     It is FastAPI's, and has none of FastAPI's pages: Airflow ends the connections of no other kind of app.
     """
     try:
-        engine = pull_engine()
+        pulled, looked_at = pull_engine(), panel_engine()
     except ConfigurationInvalid as error:
-        log.error("The Pull API answers every request with 503: %s", error)
-        return _app(Mount("/api/v1", refusal(misconfigured())))
+        log.error("Every request is answered with 503: %s", error)
+        return _app(Mount("/api/v1", refusal(misconfigured())), Mount("/panel", panel_app(None)))
 
     @asynccontextmanager
     async def connected(_: FastAPI) -> AsyncIterator[None]:
         yield
-        engine.dispose()
+        pulled.dispose()
+        looked_at.dispose()
 
-    service = Service(engine, threads=THREADS, check=require_newest)
-    return _app(Mount("/api/v1", pull_app(service)), lifespan=connected)
+    pull = Service(pulled, threads=THREADS, check=require_newest)
+    panel = Service(looked_at, threads=PANEL_THREADS, check=require_newest)
+    return _app(Mount("/api/v1", pull_app(pull)), Mount("/panel", panel_app(panel)), lifespan=connected)
 
 
 def _app(*routes: BaseRoute, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from totara_bridge.staging.schema.table import Id, Table, one_of
+from totara_bridge.staging.schema.table import Id, Table, by_prefix, one_of
 from totara_bridge.staging.states import Kind, Lane, State
 
 
@@ -32,9 +32,22 @@ class ItemRow(Table):
             "id",
             postgresql_where=text("state IN ('queued', 'failed') AND shadowed_at IS NULL"),
         ),
+        # a page of the control panel reads what waits by its number
+        Index(
+            "export_queue_waiting_ix",
+            "destination",
+            "state",
+            "id",
+            postgresql_where=text("state IN ('queued', 'failed')"),
+        ),
         Index("export_queue_shadowed_ix", "destination", postgresql_where=text("shadowed_at IS NOT NULL")),
         # a completion is found by its record key
-        Index("export_queue_amendment_key_ix", "idempotency_key", postgresql_where=text("kind <> 'completion'")),
+        Index(
+            "export_queue_amendment_key_ix",
+            "idempotency_key",
+            postgresql_ops=by_prefix("idempotency_key"),
+            postgresql_where=text("kind <> 'completion'"),
+        ),
         Index("export_queue_held_ix", "destination", "id", postgresql_where=text("state = 'held'")),
         Index(
             "export_queue_stopped_ix",
@@ -98,6 +111,30 @@ class ItemRow(Table):
     sent_at: Mapped[datetime | None]
 
 
+class ItemCountRow(Table):
+    """Items that came into a state, and that left it; how many are in it is the sum of all rows.
+
+    Triggers of ``export_queue`` write a row for each statement and state, so that nobody waits for another's count;
+    what is older is added up, see `totara_bridge.staging.item_count`.
+    """
+
+    __tablename__ = "item_count"
+    __table_args__ = (
+        Index("item_count_grain_at_ix", "grain", "at"),
+        CheckConstraint("came >= 0 AND went >= 0", "counts"),
+    )
+
+    id: Mapped[Id]
+    #: of how much time: 0 of a statement, 1 of a minute, 2 of an hour, 3 of all that is older
+    grain: Mapped[int] = mapped_column(SmallInteger)
+    at: Mapped[datetime]  #: when that time began
+    destination: Mapped[str]
+    state: Mapped[str]
+    lane: Mapped[str]
+    came: Mapped[int]
+    went: Mapped[int]
+
+
 class ItemEventRow(Table):
     """What a person or a failure did to an item; a sending that went well writes none."""
 
@@ -158,7 +195,10 @@ class ExportLogRow(Table):
     """One request to a destination: no secrets, no names of learners."""
 
     __tablename__ = "export_log"
-    __table_args__ = (Index("export_log_destination_id_ix", "destination", "id"),)
+    __table_args__ = (
+        Index("export_log_destination_id_ix", "destination", "id"),
+        Index("export_log_at_ix", "at", "id"),
+    )
 
     id: Mapped[Id]
     batch: Mapped[UUID]

@@ -3,11 +3,21 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Index, Numeric, Sequence, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    Numeric,
+    Sequence,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from totara_bridge.completion import Status
-from totara_bridge.staging.schema.table import SCHEMA, Id, Table, one_of
+from totara_bridge.staging.schema.table import SCHEMA, Id, Table, by_prefix, one_of
 
 #: Grows with every staged change; what a puller's cursor counts in.
 CHANGE_SEQUENCE = Sequence("change_seq", schema=SCHEMA, metadata=Table.metadata)
@@ -33,10 +43,10 @@ class LearnerRow(Table):
 
     __tablename__ = "learner"
     __table_args__ = (
-        # what a puller asks by
-        Index("learner_username_ix", "username"),
-        Index("learner_id_number_ix", "id_number"),
-        Index("learner_email_ix", text("lower(email)")),
+        # what pullers and people ask by, who may know only how it begins
+        Index("learner_username_ix", "username", postgresql_ops=by_prefix("username")),
+        Index("learner_id_number_ix", "id_number", postgresql_ops=by_prefix("id_number")),
+        Index("learner_email_ix", literal_column("lower(email)").label("address"), postgresql_ops=by_prefix("address")),
     )
 
     site: Mapped[str] = mapped_column(primary_key=True)
@@ -141,7 +151,7 @@ class InstanceRow(Table):
     first_time_completed: Mapped[datetime | None]  #: as first seen; part of the record key
     ordinal: Mapped[int] = mapped_column(SmallInteger)  #: tells apart instances of one pair and time
     revision: Mapped[int]
-    record_key: Mapped[str] = mapped_column(unique=True)
+    record_key: Mapped[str] = mapped_column(Text(collation="C"), unique=True)  #: found by how it begins, too
     after_deletion: Mapped[bool]  #: the learner was already deleted when it was first seen: never sent
     first_seen_at: Mapped[datetime]
     revised_at: Mapped[datetime | None]
@@ -160,6 +170,17 @@ class WatermarkRow(Table):
     extracted_at: Mapped[datetime]  #: our clock
     compared_at: Mapped[datetime]  #: our clock at the last full compare
     query: Mapped[str]  #: the connection's query at that read, as JSON: another one shows another past
+
+
+class ExtractHourRow(Table):
+    """What the extracts of an hour found of a site."""
+
+    __tablename__ = "extract_hour"
+
+    site: Mapped[str] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    runs: Mapped[int]
+    changes: Mapped[int]  #: instances that were new, revised or lost
 
 
 class SetAsideRow(Table):

@@ -38,3 +38,8 @@ def one_of(column: str, values: Iterable[str]) -> str:
     """The CHECK that a column holds one of these words."""
     words = ", ".join(f"'{value}'" for value in values)
     return f"{column} IN ({words})"
+
+
+def by_prefix(column: str) -> dict[str, str]:
+    """``postgresql_ops`` of an index that also finds words by how they begin, whatever the database's collation."""
+    return {column: "text_pattern_ops"}

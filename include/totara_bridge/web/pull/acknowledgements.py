@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from totara_bridge.completion import storable
 from totara_bridge.staging import acknowledgement
 from totara_bridge.staging.acknowledgement import Acknowledgement, Outcome, Result, Said
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull import completion_id
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.parameters import Nothing, read, sentence
-from totara_bridge.web.pull.problem import Problem
 
 #: Acknowledgements in one request.
 MOST = 5000

@@ -19,15 +19,15 @@ from totara_bridge.config import database_url
 from totara_bridge.staging.api_token import Scope
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.staging.migrate import require_newest
+from totara_bridge.web.discreet import Discreet
+from totara_bridge.web.problem import Problem, refusal
 from totara_bridge.web.pull.acknowledgements import acknowledge
 from totara_bridge.web.pull.completions import completion, completions
 from totara_bridge.web.pull.directory import courses, users
-from totara_bridge.web.pull.discreet import Discreet
-from totara_bridge.web.pull.endpoint import Handler, endpoint, refusal
+from totara_bridge.web.pull.endpoint import Handler, endpoint
 from totara_bridge.web.pull.openapi import openapi
-from totara_bridge.web.pull.problem import Problem
-from totara_bridge.web.pull.service import Service
 from totara_bridge.web.pull.status import status
+from totara_bridge.web.service import Service
 
 #: Where the API is, in Airflow's API server and alone.
 PREFIX = "/bridge/api/v1"

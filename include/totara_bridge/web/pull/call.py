@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from totara_bridge.staging.api_token import Caller
-from totara_bridge.web.pull.service import Service
+from totara_bridge.web.service import Service
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from totara_bridge.completion import Status
 from totara_bridge.staging import pull, pull_filter, setting
 from totara_bridge.staging.pull_filter import COMPLETIONS, CompletionFilter
 from totara_bridge.staging.pull_form import Form
+from totara_bridge.web.problem import Problem, invalid_parameter
 from totara_bridge.web.pull import completion_id, feed, form
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.parameters import Nothing, read
-from totara_bridge.web.pull.problem import Problem, invalid_parameter
 from totara_bridge.web.pull.written import Address, Time, TotaraId, Truth, Word
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from totara_bridge.web.pull.problem import Problem, invalid_parameter
+from totara_bridge.web.problem import Problem, invalid_parameter
 
 Feed = Literal["completions", "users", "courses"]
 

@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.api_token import Caller, Scope
-from totara_bridge.web.pull import gate, problem
+from totara_bridge.web.problem import PRIVATE, Problem, misconfigured, refusal
+from totara_bridge.web.pull import gate
 from totara_bridge.web.pull.call import Answer, Call
-from totara_bridge.web.pull.problem import Problem, misconfigured
-from totara_bridge.web.pull.service import Service
 from totara_bridge.web.pull.streamed import Streamed
+from totara_bridge.web.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,6 @@ class _Endpoint:
 _FAILED = Problem(500, "internal-error", "The bridge has failed at this, and its log says why. Nothing was changed.")
 
 
-def refusal(trouble: Problem) -> Response:
-    """The problem as a response."""
-    return Response(trouble.document(), trouble.status, {**trouble.headers, **_PRIVATE}, problem.MEDIA_TYPE)
-
-
 def _query(request: Request) -> list[tuple[str, str]]:
     written = request.scope["query_string"]
     if len(written) > _LONGEST_QUERY:
@@ -150,16 +145,12 @@ async def _body(service: Service, request: Request) -> bytes:
     return b"".join(parts)
 
 
-#: Of every answer: who asks with another token gets another one, and no cache between is to keep names of people.
-_PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
 def _response(service: Service, answer: Answer, *, alone: bool) -> Response:
     """The response.
 
     :param alone: the body is not to be sent: then nothing is read for a stream.
     """
-    headers = {**answer.headers, **_PRIVATE}
+    headers = {**answer.headers, **PRIVATE}
     if isinstance(answer.body, bytes):
         return Response(answer.body, answer.status, headers, answer.media_type)
     body = _chunks(service, iter(()) if alone else answer.body)

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 from totara_bridge.staging import pull
 from totara_bridge.staging.pull import Feed, Page, Wanted
 from totara_bridge.staging.pull_form import Form, header
+from totara_bridge.web.problem import Problem, invalid_parameter
 from totara_bridge.web.pull import cursor, parameters
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.cursor import Cursor
-from totara_bridge.web.pull.problem import Problem, invalid_parameter
 from totara_bridge.web.pull.stream import stream
 from totara_bridge.web.pull.written import Limit
 

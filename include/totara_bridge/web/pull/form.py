@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from totara_bridge.staging.pull_form import Form
-from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.problem import Problem
 
 
 def choose(accept: str, forms: Sequence[Form] = tuple(Form)) -> Form:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging import api_token, setting
 from totara_bridge.staging.api_token import Caller, Scope
-from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.problem import Problem
 
 _TOKEN = re.compile(r"tbk_[0-9A-Za-z]{36}")
 

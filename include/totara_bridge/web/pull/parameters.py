@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from totara_bridge.web.pull.problem import invalid_parameter
+from totara_bridge.web.problem import invalid_parameter
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 

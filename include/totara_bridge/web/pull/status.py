@@ -10,10 +10,10 @@ from totara_bridge.config import BridgeConfig, read_config
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.staging.pull_form import Form
 from totara_bridge.watch import Promises
+from totara_bridge.web.problem import misconfigured
 from totara_bridge.web.pull import form
 from totara_bridge.web.pull.call import Answer, Call
 from totara_bridge.web.pull.parameters import Nothing, read
-from totara_bridge.web.pull.problem import misconfigured
 
 log = logging.getLogger(__name__)
 

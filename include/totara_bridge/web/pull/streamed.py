@@ -6,7 +6,7 @@ from contextlib import suppress
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.stream import BrokenOff
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from totara_bridge.web.problem import MEDIA_TYPE, Problem, invalid_parameter, misconfigured
 from totara_bridge.web.pull import cursor
 from totara_bridge.web.pull.cursor import Cursor, Feed
 from totara_bridge.web.pull.openapi.shapes import Schema, ref
-from totara_bridge.web.pull.problem import MEDIA_TYPE, Problem, invalid_parameter, misconfigured
 
 Response = dict[str, Any]
 

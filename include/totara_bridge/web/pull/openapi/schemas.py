@@ -1,6 +1,7 @@
 """What is sent and what is answered, as JSON Schema, by its name in the document."""
 
 from totara_bridge.staging.acknowledgement import Result
+from totara_bridge.web.problem import TYPE
 from totara_bridge.web.pull.openapi.items import (
     COMPLETION,
     COMPLETION_COURSE,
@@ -27,7 +28,6 @@ from totara_bridge.web.pull.openapi.shapes import (
     or_none,
     record,
 )
-from totara_bridge.web.pull.problem import TYPE
 
 _ACKNOWLEDGEMENT = record(
     "What became of a completion.",

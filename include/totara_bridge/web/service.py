@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from totara_bridge.errors import StagingOutOfDate, StagingUnavailable
 from totara_bridge.staging.engine import Transaction
-from totara_bridge.web.pull.problem import Problem
+from totara_bridge.web.problem import Problem
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _BODIES = 8
 
 
 class Service:
-    """The Pull API's share of the process that it runs in."""
+    """One app's share of the process that it runs in."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Service:
                 self._check(self.engine)
         except (StagingOutOfDate, StagingUnavailable) as error:
             if (told := str(error)) != self._told:  # once, however many ask
-                log.error("The Pull API answers every request with 503: %s", told)
+                log.error("Every request is answered with 503: %s", told)
                 self._told = told
             raise (_out_of_date() if isinstance(error, StagingOutOfDate) else _unavailable()) from None
         self._ready, self._told = True, ""
@@ -140,7 +140,7 @@ def _unavailable(error: Exception | None = None) -> Problem:
     :param error: for the log; none: it has it already.
     """
     if error is not None:
-        log.warning("The Pull API answers with 503, for the staging database does not: %s", _first_line(error))
+        log.warning("A request is answered with 503, for the staging database does not answer: %s", _first_line(error))
     return Problem(
         503,
         "unavailable",

@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from starlette.responses import Response
+
 MEDIA_TYPE = "application/problem+json"
+
+#: Of every answer: who asks as somebody else gets another one, and no cache between is to keep names of people.
+PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 #: Mistakes of one request that are told: more nobody would read.
 MOST_TOLD = 20
@@ -35,6 +40,11 @@ class Problem(Exception):
         if self.errors:
             said["errors"] = list(self.errors)
         return json.dumps(said, ensure_ascii=False).encode()
+
+
+def refusal(trouble: Problem) -> Response:
+    """The problem as a response."""
+    return Response(trouble.document(), trouble.status, {**trouble.headers, **PRIVATE}, MEDIA_TYPE)
 
 
 def invalid_parameter(*errors: tuple[str, str]) -> Problem:
