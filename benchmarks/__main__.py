@@ -5,7 +5,18 @@ import logging
 import shlex
 from collections.abc import Callable, Iterable
 
-from benchmarks import beside, first_load, growth, pull_rate, purge_rate, push_rate, queue_rate, report, server
+from benchmarks import (
+    beside,
+    first_load,
+    growth,
+    panel_overview,
+    pull_rate,
+    purge_rate,
+    push_rate,
+    queue_rate,
+    report,
+    server,
+)
 from benchmarks.report import Line
 from benchmarks.server import Server
 
@@ -25,6 +36,7 @@ def _benchmarks(completions: int | None) -> dict[str, Callable[[Server], Iterabl
         "purge": purge_rate.purge,
         "beside": beside.backfill,
         "pull": lambda running: pull_rate.pull(running, completions or pull_rate.COMPLETIONS),
+        "panel": panel_overview.page,
     }
 
 
@@ -53,6 +65,8 @@ def main() -> None:
 
 def _part(name: str) -> str:
     """The part of the page that a benchmark's table is in."""
+    if name == "panel":
+        return "panel"
     if name == "pull":
         return "pulling"
     return "delivering" if name in ("queue", "disturbed", "push", "purge", "beside") else "extracting"

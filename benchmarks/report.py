@@ -112,9 +112,11 @@ def cost(what: str, *, requests: int, cpu: float, items: int) -> Line:
     )
 
 
-def lasts(what: str, seconds: float) -> Line:
+def lasts(what: str, seconds: float, *, at_most: float | None = None) -> Line:
     """How long it takes, next to nothing."""
-    return Line(what, bridge=_seconds([seconds]), against="", ratio="", spread="", target="", reached=None)
+    target = "" if at_most is None else f"≤ {_seconds([at_most])}"
+    reached = None if at_most is None else seconds <= at_most
+    return Line(what, bridge=_seconds([seconds]), against="", ratio="", spread="", target=target, reached=reached)
 
 
 def memory(what: str, large: float, small: float, *, at: str, at_most: float) -> Line:

@@ -4,7 +4,8 @@
 Deletes what is finished and was kept long enough: items that were sent, with their events; the log of requests and
 the bodies kept with it; acknowledgements of the Pull API; rows of the audit log; alerts that are resolved. How long
 each is kept is a setting (`sent_retention`, `log_retention`, `body_retention`, `acknowledgement_retention`,
-`audit_retention`, `alert_retention`); the form can say another number of days for the first two, for one run.
+`audit_retention`, `alert_retention`); for one run, the form can say another number of days for the first two, and that
+only some of these kinds are deleted.
 
 **Never deleted:** what is queued, failed, dead, held or cancelled, an item while another of its completion stays, an
 open alert, and the ledger of deliveries: what was delivered is known for ever, so nothing is ever sent again for it.

@@ -3,7 +3,8 @@
 
 Has items sent again that failed, are dead, were cancelled or are held; or cancels items, with a reason. Which ones:
 those that fit **everything** that the form gives. Give States, or Item numbers, or both, and narrow them down. To take
-back a backfill, give the lane `backfill`.
+back a backfill, give the lane `backfill`. The control panel's Queue tab fills in the same form: *One learner*, *One
+course*, *Key* and the times mean what its filters mean.
 
 **A dry run, which is the default, only counts.** The task's log shows the items by state, destination and kind of
 error, each kind with its fingerprint; put one into the form to have that kind only. Then run again with *Dry run* off.

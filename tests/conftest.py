@@ -16,6 +16,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 
 from tests.bridge import Bridge
 from tests.chaos.matrix import CELL, Row, table
+from tests.short_lived import PLACE, new_folder
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara import schema as totara_schema
@@ -23,11 +24,9 @@ from totara_bridge.sandbox.totara.seed import seed
 from totara_bridge.staging.migrate import migrate
 
 #: Airflow reads its settings at import: never those of the person who runs the tests.
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-")
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-", dir=PLACE)
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = (
-    "as long as the hash of a signature, or each would be a warning"
-)
+os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "as long as the hash of a signature, or there would be a warning of each"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
@@ -71,7 +70,7 @@ def pytest_unconfigure() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded server, in a folder that goes when the tests end."""
-    folder = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp"))
+    folder = new_folder("tbt")
     server = EmbeddedPostgres(folder, durable=False)
     yield server
     server.stop()

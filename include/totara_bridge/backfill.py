@@ -135,7 +135,7 @@ def backfill(
     :raises ConfigurationInvalid: the template changed and its version did not.
     """
     with bulk_transaction(engine) as transaction:
-        outlook = _outlook(transaction, asked)
+        outlook = look(transaction, asked)
         if not asked.dry_run:
             _begin(transaction, asked, outlook, now)
     log.info("backfill of %s: %s", asked.past.destination, outlook.words())
@@ -170,7 +170,8 @@ def _told(asked: Asked, done: Backfilled) -> Backfilled:
     return done
 
 
-def _outlook(transaction: Transaction, asked: Asked) -> Outlook:
+def look(transaction: Transaction, asked: Asked) -> Outlook:
+    """What the backfill would find now; changes nothing."""
     destination = asked.past.destination
     return Outlook(
         found=past.count(transaction, asked.past),

@@ -29,6 +29,16 @@ SLICE = 1_000
 #: So many seconds of rest follow each second of work: senders have the database to themselves most of the time.
 REST = 2.0
 
+#: What can be purged by itself; what belongs to a row goes with it.
+KINDS: Mapping[str, Numbered | Dated] = {
+    "items": staged.ITEMS,
+    "kept_bodies": staged.KEPT_BODIES,
+    "log_rows": staged.LOG_ROWS,
+    "acknowledgements": staged.ACKNOWLEDGEMENTS,
+    "audit_rows": staged.AUDIT_ROWS,
+    "alerts": staged.ALERTS,
+}
+
 #: What is counted.
 _ROWS = (
     "items",
@@ -54,6 +64,11 @@ class Asked:
     sent_days: int | None = None  #: none: as in the settings, of each destination
     log_days: int | None = None  #: none: as in the settings
     dry_run: bool = False
+    only: frozenset[str] | None = None  #: kinds of rows, of `KINDS`; none: all
+
+    def wants(self, kind: str) -> bool:
+        """Whether rows of this kind are to go."""
+        return self.only is None or kind in self.only
 
 
 @dataclass(frozen=True)
@@ -96,22 +111,29 @@ class _Run:
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_ROWS, 0)))
     audited: bool = False
 
-    def numbered(self, table: Numbered, cutoff: Cutoff) -> None:
-        """Purge a table from its lowest number upwards, as far as there is anything old."""
+    def table(self, table: Numbered | Dated, cutoff: Cutoff) -> None:
+        """Purge a table."""
+        if isinstance(table, Numbered):
+            self._numbered(table, cutoff)
+        else:
+            self._dated(table, cutoff)
+
+    def _numbered(self, table: Numbered, cutoff: Cutoff) -> None:
+        """From its lowest number upwards, as far as there is anything old."""
         after: int | None = 0
         while after is not None and not self.stop.is_set():
             with self._slice() as transaction:
                 after = self._stretch(transaction, table, cutoff, after)
 
-    def dated(self, table: Dated, cutoff: Cutoff) -> None:
-        """Purge a table by its index, oldest first."""
+    def _dated(self, table: Dated, cutoff: Cutoff) -> None:
+        """By its index, oldest first."""
         more = True
         while more and not self.stop.is_set():
             with self._slice() as transaction:
                 if self.asked.dry_run:
-                    done = table.found(transaction, before=cutoff.everywhere)
+                    done = table.found(transaction, cutoff)
                 else:
-                    done = table.purge(transaction, before=cutoff.everywhere, limit=SLICE)
+                    done = table.purge(transaction, cutoff, limit=SLICE)
                 self._write_down(transaction, done)
                 more = not self.asked.dry_run and SLICE in done.values()
 
@@ -169,13 +191,23 @@ def purge(engine: Engine, asked: Asked, *, now: datetime, stop: threading.Event)
         with engine.begin() as transaction:
             cutoffs = _cutoffs(transaction, asked, now)
         run = _Run(engine, lock, asked, cutoffs, now, stop)
-        run.numbered(staged.ITEMS, cutoffs.items)
-        run.numbered(staged.KEPT_BODIES, cutoffs.kept_bodies)
-        run.numbered(staged.LOG_ROWS, cutoffs.log_rows)
-        run.dated(staged.ACKNOWLEDGEMENTS, cutoffs.acknowledgements)
-        run.dated(staged.AUDIT_ROWS, cutoffs.audit_rows)
-        run.dated(staged.ALERTS, cutoffs.alerts)
+        for kind, table in KINDS.items():
+            if asked.wants(kind):
+                run.table(table, getattr(cutoffs, kind))
     return Purged(dict(run.counts), finished=not stop.is_set())
+
+
+def count(transaction: Transaction, asked: Asked, *, now: datetime) -> Mapping[str, int]:
+    """How many rows a purge would delete, by table: all at once, as a person waits for it.
+
+    :raises ConfigurationInvalid: the ``setting`` table holds a value out of bounds.
+    """
+    cutoffs = _cutoffs(transaction, asked, now)
+    found = Counter(dict.fromkeys(_ROWS, 0))
+    for kind, table in KINDS.items():
+        if asked.wants(kind):
+            found.update(table.found(transaction, getattr(cutoffs, kind)))
+    return found
 
 
 def _cutoffs(transaction: Transaction, asked: Asked, now: datetime) -> _Cutoffs:

@@ -12,7 +12,7 @@ Length = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=365))]
 #: A day at least, so that nothing goes while people still ask about it; ten years at most.
 Retention = Annotated[timedelta, Field(ge=timedelta(days=1), le=timedelta(days=3650))]
 
-Address = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^@\s,]+@[^@\s,]+$")]
+Address = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^@\s,\x00]+@[^@\s,\x00]+$")]
 
 
 def _is_a_name(connection: str) -> str:
@@ -55,7 +55,12 @@ class Settings(BaseModel):
     """What the ``setting`` table says, or the default where it says nothing."""
 
     # what is refused may be a secret in a wrong place: it is in no error
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # they are the help beside the field in the control panel
+    )
 
     enabled: bool = True
     """Off: extract and push skip; nothing is lost, what is due waits."""

@@ -1,7 +1,6 @@
 """A scene for each cell; the table of all of them is at the end of the run."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +11,14 @@ from tests.chaos import matrix
 from tests.chaos.matrix import CELL, HOLDS, Conclude, Report, Row
 from tests.chaos.scene import Scene
 from tests.chaos.staging import StagingServer
+from tests.short_lived import new_folder
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 
 @pytest.fixture(scope="session")
 def staging_server() -> Iterator[StagingServer]:
     """A PostgreSQL that cells may crash."""
-    folder = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp"))
+    folder = new_folder("tbt")
     server = StagingServer(folder)
     yield server
     server.stop()

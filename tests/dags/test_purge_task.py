@@ -77,7 +77,7 @@ def test_days_are_whole_and_bounded(dags: dict[str, DAG], airflow: Bridge, asked
 
 
 def test_what_it_cannot_be_asked_is_refused(airflow: Bridge) -> None:
-    with pytest.raises(RequestInvalid, match=r"no parameter days \(it has sent_days, log_days, dry_run\)"):
+    with pytest.raises(RequestInvalid, match=r"no parameter days \(it has sent_days, log_days, only, dry_run\)"):
         purge_finished({"days": 3}, SimpleNamespace(dag_id="purge_completions", triggering_user_name="ann"))
 
 

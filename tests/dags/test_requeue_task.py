@@ -47,6 +47,12 @@ def dead(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> Items:
         ({"learners": ["*", "a\0"]}, "learners.1: it holds a character that cannot be stored"),
         ({"reason": " "}, "reason: "),
         ({"item_ids": [str(2**63)]}, "item_ids.0: "),
+        ({"learner": "a\0"}, "learner: it holds a character that cannot be stored"),
+        ({"queued_from": "2026-01-31T00:00:00"}, "queued_from: Input should have timezone info"),
+        (
+            {"queued_from": "2026-02-01T00:00:00Z", "queued_to": "2026-01-31T00:00:00Z"},
+            "No item was queued both from and until these times: correct one of the two",
+        ),
     ],
 )
 def test_what_airflow_lets_through_is_refused(given: dict[str, Any], sentence: str) -> None:
@@ -61,6 +67,7 @@ def test_what_airflow_lets_through_is_refused(given: dict[str, Any], sentence: s
         {"states": ["failed", "dead", "cancelled", "held"], "min_age_hours": 2, "max_age_hours": 2},
         {"action": "cancel", "states": ["failed", "dead", "queued", "held"], "reason": "x", "max_age_hours": 87_600},
         {"item_ids": [*range(1, 10_000), 2**63 - 1], "min_age_hours": 0},
+        {"states": ["dead"], "queued_from": "2026-01-31T00:00:00Z", "queued_to": "2026-01-31T00:00:00Z", "key": "TB*"},
     ],
 )
 def test_what_is_within_bounds_is_taken(params: dict[str, Any]) -> None:

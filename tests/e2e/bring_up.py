@@ -1,5 +1,6 @@
 """One running Airflow on the embedded PostgreSQL, over 100 000 items: brought up, made ready, and taken down."""
 
+import json
 import socket
 import subprocess
 import time
@@ -43,6 +44,9 @@ code = "archive"
 connection = "oracle_sandbox"
 """
 
+#: Who can log in besides, by role; the password is the name.
+PEOPLE = {"viewer": "vera", "user": "uma", "op": "olaf"}
+
 #: The files of DAGs do not change while tests run, and a test waits for the scheduler more often than it works.
 _QUICK = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
@@ -72,6 +76,7 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
             variables = airflow.environment(home, port=port, metadata_url=metadata, staging_url=staging)
             ours = {
                 **_QUICK,
+                **_people(root),
                 "TOTARA_BRIDGE_DATABASE_URL": staging,
                 "TOTARA_BRIDGE_CONFIG": str(configuration),
                 **environment,
@@ -92,6 +97,17 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
 def _not_of_the_person(variables: Mapping[str, str]) -> dict[str, str]:
     """Without the settings that whoever runs the tests may have for a bridge of their own."""
     return {name: value for name, value in variables.items() if not name.startswith("TOTARA_BRIDGE_")}
+
+
+def _people(root: Path) -> dict[str, str]:
+    """Settings of Airflow's SimpleAuthManager: besides the one of a local run somebody of every other role."""
+    passwords = root / "people.json"
+    passwords.write_text(json.dumps({airflow.LOGIN: airflow.PASSWORD} | {name: name for name in PEOPLE.values()}))
+    users = [f"{airflow.LOGIN}:admin", *(f"{name}:{role}" for role, name in PEOPLE.items())]
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(users),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+    }
 
 
 def _start(

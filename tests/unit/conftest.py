@@ -2,17 +2,18 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.short_lived import new_folder
+
 
 @pytest.fixture
 def short_folder() -> Iterator[str]:
     """A folder whose path is short enough for a Unix socket in it."""
-    folder = tempfile.mkdtemp(prefix="tbl", dir="/tmp")
+    folder = str(new_folder("tbl"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import requests
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.crashing import CrashingPostgres
+from tests.short_lived import new_folder
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
 from totara_bridge import api_token
@@ -36,7 +36,7 @@ Wait = Callable[[Callable[[], bool]], None]
 @pytest.fixture(scope="module")
 def crashing() -> Iterator[CrashingPostgres]:
     """A PostgreSQL of its own, with a staging database of 60 000 completions."""
-    folder = Path(tempfile.mkdtemp(prefix="tba", dir="/tmp"))
+    folder = new_folder("tba")
     server = CrashingPostgres(folder)
     migrate(server.url("pulled"))
     _do(server, _FILL)

@@ -60,7 +60,8 @@ def host(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_no_route_answers_without_a_token(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = list(routes(bridge_app(), PREFIX))
+    # those of the control panel take Airflow's login instead, see test_panel_access.py
+    found = [each for each in routes(bridge_app(), PREFIX) if each[0].startswith(f"{PREFIX}/api/")]
     assert len(found) >= 7
     with requests.Session() as session:
         session.trust_env = False

@@ -6,7 +6,6 @@
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
+from tests.short_lived import new_folder
 from tests.web import turmoil
 from tests.web.puller import Puller
 from tests.web.seen import Journal, State, Step, seen
@@ -31,7 +31,7 @@ TIME_BOX = 40.0
 @pytest.fixture(scope="module")
 def server() -> Iterator[TurmoilServer]:
     """A PostgreSQL that may crash."""
-    folder = Path(tempfile.mkdtemp(prefix="tbt", dir="/tmp"))
+    folder = new_folder("tbt")
     postgres = TurmoilServer(folder)
     yield postgres
     postgres.stop()

@@ -86,6 +86,7 @@ def report(staging: Engine, chosen: dict[str, int]) -> None:
     address = f"http://127.0.0.1:{chosen['airflow']}"
     print(f"\n  Airflow    {address}")
     print(f"  login      {airflow.LOGIN} / {airflow.PASSWORD}")
+    print(f"  panel      {address}/plugin/oracle-integration")
     print(f"  Pull API   {address}/bridge/api/v1")
     print('  token      make ask WHAT="token issue demo"')
     print(f"  staging    {_address(staging)}")

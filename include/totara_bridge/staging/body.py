@@ -66,6 +66,14 @@ def newest(transaction: Transaction, *, destination: str, limit: int) -> Sequenc
     return transaction.execute(statement).all()
 
 
+def of_request(transaction: Transaction, log_id: int) -> Body | None:
+    """What is kept of the request with this number in the log; none: nothing is, or no more."""
+    kept = transaction.execute(
+        select(KeptBodyRow.request, KeptBodyRow.answer).where(KeptBodyRow.export_log_id == log_id)
+    ).one_or_none()
+    return None if kept is None else Body(kept.request, kept.answer)
+
+
 def templates_used(transaction: Transaction) -> Sequence[dict[str, Any]]:
     """The definition of each template version that any item was ever made with."""
     rows = transaction.execute(

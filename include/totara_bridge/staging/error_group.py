@@ -1,9 +1,11 @@
 """Failed and dead items by what went wrong, each group with how many there are and when."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Integer, Row, bindparam, text
 
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.selection import FINGERPRINT, Selection, selected, values
@@ -36,3 +38,54 @@ def error_groups(transaction: Transaction, *, destinations: Sequence[str] = ()) 
         """
     )
     return transaction.execute(statement, values(selection)).all()
+
+
+@dataclass(frozen=True)
+class NewestErrors:
+    """Groups of the newest items."""
+
+    groups: Sequence[Row[Any]]  #: as `error_groups` gives them; and ``sample``, the number of the newest item of each
+    examined: Mapping[tuple[str, State], int]  #: how many items, by destination and state
+
+
+def newest_error_groups(transaction: Transaction, destinations: Sequence[str], *, limit: int) -> NewestErrors:
+    """The groups of the newest items, the largest first; the cost grows with the limit, however many there are.
+
+    :param limit: of each destination's items in each of the two states, so many with the highest numbers.
+    """
+    given = {"destinations": [*destinations], "limit": limit}
+    groups = transaction.execute(_NEWEST, given).all()
+    examined: Counter[tuple[str, State]] = Counter()
+    for row in groups:
+        examined[row.destination, State.DEAD] += row.dead
+        examined[row.destination, State.FAILED] += row.failed
+    return NewestErrors(groups, examined)
+
+
+def _newest(state: State) -> str:
+    # a state to each arm, or no partial index would fit; and as a row, for with two equalities PostgreSQL would think
+    # that any order by number will do, and read all items from the newest down until it has found enough
+    return f"""
+        SELECT q.id, q.state, q.destination, q.queued_at, {FINGERPRINT} AS fingerprint,
+               q.error_class, q.error_code, q.error_words
+        FROM unnest(cast(:destinations AS text[])) AS asked (destination)
+        CROSS JOIN LATERAL (SELECT * FROM bridge.export_queue q
+                            WHERE q.state = '{state}' AND (q.destination, q.state) >= (asked.destination, '{state}')
+                              AND (q.destination, q.state) <= (asked.destination, '{state}')
+                            ORDER BY q.destination DESC, q.state DESC, q.id DESC LIMIT :limit) q
+    """
+
+
+_NEWEST = text(
+    f"""
+    SELECT f.destination, f.fingerprint, min(f.error_class) AS error_class, min(f.error_code) AS error_code,
+           (array_agg(f.error_words ORDER BY f.id DESC))[1] AS error_words,
+           count(*) FILTER (WHERE f.state = 'dead') AS dead, count(*) FILTER (WHERE f.state = 'failed') AS failed,
+           min(coalesce(e.at, f.queued_at)) AS first_at, max(coalesce(e.at, f.queued_at)) AS last_at,
+           max(f.id) AS sample
+    FROM ({_newest(State.DEAD)} UNION ALL {_newest(State.FAILED)}) f
+    LEFT JOIN LATERAL (SELECT max(e.at) AS at FROM bridge.item_event e
+                       WHERE e.item_id = f.id AND e.verb IN ('retry', 'reject')) e ON true
+    GROUP BY f.destination, f.fingerprint ORDER BY count(*) DESC, f.destination, f.fingerprint
+    """
+).bindparams(bindparam("limit", type_=Integer, literal_execute=True))

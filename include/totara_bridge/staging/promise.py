@@ -72,9 +72,13 @@ def delivered(
 
     :param since: those before do not count.
     """
-    bucket = floor(4 * log2(max(1.0, promise.total_seconds())) + 1e-9)
-    values = {"destination": destination, "since": max(since, now - SHARE_OF), "bucket": bucket}
+    values = {"destination": destination, "since": max(since, now - SHARE_OF), "bucket": bucket_of(promise)}
     return Delivered(*transaction.execute(_DELIVERED, values).one())
+
+
+def bucket_of(delay: timedelta) -> int:
+    """The bucket of ``delivery_hour`` that the delay falls into."""
+    return floor(4 * log2(max(1.0, delay.total_seconds())) + 1e-9)
 
 
 def died(transaction: Transaction, *, now: datetime) -> Mapping[str, int]:
@@ -103,11 +107,11 @@ def extracted(transaction: Transaction) -> Mapping[str, datetime]:
 def _part(condition: str) -> str:
     return f"""
         SELECT state, staged_at FROM bridge.export_queue
-        WHERE destination = :destination AND lane <> 'backfill' AND {condition}
+        WHERE destination = :destination AND lane IN ('fresh', 'retry') AND {condition}
     """
 
 
-# each part by a partial index of its own: what was sent costs nothing
+# each part by a partial index of its own: what was sent costs nothing, and of what is due a backfill costs nothing
 _WAITING = text(
     f"""
     SELECT state, count(*) AS items, min(staged_at) AS oldest, count(*) FILTER (WHERE staged_at < :late_before) AS late

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Literal
 
 #: How a value is written: any text; a text of ours that needs no escape; a number; true or false; a moment of Totara's,
-#: in whole seconds; a moment of ours, with all six digits behind: not every reader takes a time with fewer.
-Kind = Literal["text", "word", "number", "flag", "time", "instant"]
+#: in whole seconds; a moment of ours, with all six digits behind: not every reader takes a time with fewer; JSON.
+Kind = Literal["text", "word", "number", "flag", "time", "instant", "json"]
 
 
 class Form(StrEnum):
@@ -135,16 +135,20 @@ _JSON: dict[Kind, str] = {
     "flag": _FLAG,
     "time": "coalesce(to_json({0})::text, 'null')",
     "instant": f"""coalesce('"' || {_INSTANT} || '"', 'null')""",
+    "json": "coalesce(({0})::text, 'null')",
 }
 
 # A spreadsheet takes what begins with one of these, wide ones too, for a formula; blanks before it may be dropped.
 _FORMULA = r"^[\t\r]|^[\s\u0001-\u0020\u00A0\u2000-\u200F\u3000\uFEFF]*[-=+@\uFF0B\uFF0D\uFF1D\uFF20]"
 
+_QUOTED = f"""'"' || CASE WHEN {{0}} ~ '{_FORMULA}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
+
 _CSV: dict[Kind, str] = {
-    "text": f"""'"' || CASE WHEN {{0}} ~ '{_FORMULA}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'""",
+    "text": _QUOTED,
     "word": "{0}",
     "number": "({0})::text",
     "flag": _FLAG,
     "time": "to_json({0}) #>> '{{}}'",
     "instant": _INSTANT,
+    "json": _QUOTED.format("({0})::text"),
 }

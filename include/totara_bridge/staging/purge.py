@@ -15,6 +15,9 @@ from totara_bridge.staging.engine import Transaction
 #: The lock of the one purge that is at work.
 LOCK = "purge"
 
+#: No row has a higher number.
+_HIGHEST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Cutoff:
@@ -27,6 +30,10 @@ class Cutoff:
     def latest(self) -> datetime:
         """Nothing at or after it goes."""
         return max([self.everywhere, *self.own.values()])
+
+    def values(self) -> dict[str, object]:
+        """For the statements."""
+        return {"before": self.everywhere, "destinations": list(self.own), "own": list(self.own.values())}
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,13 @@ class Numbered:
 
     def purge(self, transaction: Transaction, stretch: Stretch, cutoff: Cutoff, *, dry_run: bool) -> dict[str, int]:
         """Delete the stretch's finished rows, but for those that somebody writes at this moment; how many, by table."""
-        given = {
-            "after": stretch.after,
-            "up_to": stretch.up_to,
-            "before": cutoff.everywhere,
-            "destinations": list(cutoff.own),
-            "own": list(cutoff.own.values()),
-        }
+        given = {"after": stretch.after, "up_to": stretch.up_to} | cutoff.values()
         return dict(transaction.execute(self.count if dry_run else self.deletion, given).mappings().one())
+
+    def found(self, transaction: Transaction, cutoff: Cutoff) -> dict[str, int]:
+        """How many finished rows there are in all, by table: read at once, however many there are."""
+        given = {"after": 0, "up_to": _HIGHEST} | cutoff.values()
+        return dict(transaction.execute(self.count, given).mappings().one())
 
 
 @dataclass(frozen=True)
@@ -70,13 +76,14 @@ class Dated:
     deletion: TextClause
     count: TextClause
 
-    def purge(self, transaction: Transaction, *, before: datetime, limit: int) -> dict[str, int]:
-        """Delete up to so many rows of before that time; how many, by table."""
-        return dict(transaction.execute(self.deletion, {"before": before, "limit": limit}).mappings().one())
+    def purge(self, transaction: Transaction, cutoff: Cutoff, *, limit: int) -> dict[str, int]:
+        """Delete up to so many rows that are past it; how many, by table. No destination has a cutoff of its own."""
+        given = {"before": cutoff.everywhere, "limit": limit}
+        return dict(transaction.execute(self.deletion, given).mappings().one())
 
-    def found(self, transaction: Transaction, *, before: datetime) -> dict[str, int]:
-        """How many rows there are of before that time, by table."""
-        return dict(transaction.execute(self.count, {"before": before}).mappings().one())
+    def found(self, transaction: Transaction, cutoff: Cutoff) -> dict[str, int]:
+        """How many rows are past it, by table."""
+        return dict(transaction.execute(self.count, {"before": cutoff.everywhere}).mappings().one())
 
 
 def _stretch(table: str, number: str, at: str) -> TextClause:

@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from totara_bridge.route import EVERYTHING, Route
-from totara_bridge.staging import route
+from totara_bridge.staging import route, sought
 from totara_bridge.staging.by_hand import CANCEL_FITS, REQUEUE_FITS
 from totara_bridge.staging.deliverable import ROUTED
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.hold import ANOTHER_LOOK
-from totara_bridge.staging.states import Lane, State
+from totara_bridge.staging.states import Kind, Lane, State
 
 
 class Action(StrEnum):
@@ -35,8 +35,12 @@ class Selection:
     states: Sequence[State] = ()
     ids: Sequence[int] = ()
     lanes: Sequence[Lane] = ()
+    kinds: Sequence[Kind] = ()
     destinations: Sequence[str] = ()
     route: Route = EVERYTHING  #: what its completion has to be
+    learner: str | None = None  #: username, e-mail address or id number of its learner, as `sought` reads it
+    course: str | None = None  #: short name or id number of its course, likewise
+    key: str | None = None  #: its record key, or that of a correction or withdrawal itself, likewise
     error_class: str | None = None
     fingerprint: str | None = None  #: as `FINGERPRINT` makes it
     queued_since: datetime | None = None
@@ -89,19 +93,30 @@ def selected(columns: str, selection: Selection, *, also: str = "") -> str:
 
     :param also: a further condition, beginning with AND.
     """
-    conditions = "".join(f" AND {sql}" for sql in _criteria(selection)) + route.condition(selection.route) + also
+    narrowed = conditions(selection) + also
     return " UNION ALL ".join(
-        f"SELECT {columns} FROM {ROUTED} JOIN bridge.export_queue q ON q.instance_id = i.id WHERE {arm}{conditions}"
+        f"SELECT {columns} FROM {ROUTED} JOIN bridge.export_queue q ON q.instance_id = i.id WHERE {arm}{narrowed}"
         for arm in _arms(selection)
     )
 
 
+def conditions(selection: Selection) -> str:
+    """SQL: all that an item ``q`` has to be, but for its state and its number; each begins with AND.
+
+    They are over its instance ``i``, learner ``l`` and course ``k`` too, and expect `values`.
+    """
+    plain = [sql for name, sql in _CRITERIA.items() if getattr(selection, name)]
+    words = [_any_fits(places, word) for name, places in _SOUGHT.items() if (word := getattr(selection, name))]
+    return "".join(f" AND {sql}" for sql in (*plain, *words)) + route.condition(selection.route)
+
+
 def values(selection: Selection) -> dict[str, object]:
-    """What `selected` expects as parameters."""
+    """What `selected` and `conditions` expect as parameters."""
     # what PostgreSQL takes for an array
-    lists = {name: [*getattr(selection, name)] for name in ("ids", "lanes", "destinations")}
+    lists = {name: [*getattr(selection, name)] for name in ("ids", "lanes", "kinds", "destinations")}
+    words = {name: sought.value(word) for name in _SOUGHT if (word := getattr(selection, name))}
     given = vars(selection) | lists
-    return {name: given[name] for name in ("ids", *_CRITERIA) if given[name]} | route.values(selection.route)
+    return {name: given[name] for name in ("ids", *_CRITERIA) if given[name]} | words | route.values(selection.route)
 
 
 _FITS = {Action.REQUEUE: REQUEUE_FITS, Action.CANCEL: CANCEL_FITS}
@@ -111,6 +126,7 @@ _NOT_YET = {Action.REQUEUE: f" AND q.held_for IS DISTINCT FROM '{ANOTHER_LOOK}'"
 
 _CRITERIA = {
     "lanes": "q.lane = ANY(:lanes)",
+    "kinds": "q.kind = ANY(:kinds)",
     "destinations": "q.destination = ANY(:destinations)",
     "error_class": "q.error_class = :error_class",
     "fingerprint": f"{FINGERPRINT} = :fingerprint",
@@ -118,9 +134,28 @@ _CRITERIA = {
     "queued_until": "q.queued_at <= :queued_until",
 }
 
+#: Where a learner is found by a word: an index for each. Totara writes usernames in lower case, people do not.
+LEARNER_NAMES = (
+    ("l.username", ":learner"),
+    ("l.username", "lower(:learner)"),
+    ("l.id_number", ":learner"),
+    ("lower(l.email)", "lower(:learner)"),
+)
 
-def _criteria(selection: Selection) -> Iterator[str]:
-    return (sql for name, sql in _CRITERIA.items() if getattr(selection, name))
+#: Where each word is looked for.
+_SOUGHT = {
+    "learner": LEARNER_NAMES,
+    "course": (("lower(k.short_name)", "lower(:course)"), ("lower(k.id_number)", "lower(:course)")),
+    "key": (
+        ("i.record_key", ":key"),
+        # a completion's own key is the record key
+        ("CASE WHEN q.kind <> 'completion' THEN q.idempotency_key END", ":key"),
+    ),
+}
+
+
+def _any_fits(places: Sequence[tuple[str, str]], word: str) -> str:
+    return f"({' OR '.join(sought.fits(place, given, word) for place, given in places)})"
 
 
 def _arms(selection: Selection) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """A manager's switches as they are now."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import delete, select, text
+from sqlalchemy import Row, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.errors import ConfigurationInvalid
@@ -41,6 +42,20 @@ def of_destinations(transaction: Transaction) -> dict[str, Settings]:
     return {scope: read(transaction, scope) for scope in scopes.all()}
 
 
+def rows(transaction: Transaction) -> Sequence[Row[Any]]:
+    """The table as it is, whatever it holds: scope, name, value, changed_at and changed_by."""
+    columns = (getattr(SettingRow, name) for name in ("scope", "name", "value", "changed_at", "changed_by"))
+    return transaction.execute(select(*columns).order_by(SettingRow.scope, SettingRow.name)).all()
+
+
+def alone(transaction: Transaction, *, scope: str, name: str) -> Any:
+    """The switch's own value, which nobody else changes until the transaction ends; none: it has none of its own."""
+    transaction.execute(_ONE_AT_A_TIME, {"switch": f"totara_bridge.setting.{scope}.{name}"})
+    return transaction.execute(
+        select(SettingRow.value).where(SettingRow.scope == scope, SettingRow.name == name)
+    ).scalar_one_or_none()
+
+
 def write(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, value: Any, by: str, now: datetime) -> None:
     """Set one switch. It is stored as it was understood: whoever reads the table need not know every spelling.
 
@@ -70,11 +85,7 @@ def forget(transaction: Transaction, *, scope: str = EVERYWHERE, name: str, by: 
 
 def _audit(transaction: Transaction, *, scope: str, name: str, value: Any, by: str, now: datetime) -> None:
     """Write down the old and the new value; none: as it holds for all, or by default."""
-    # whoever changes the same switch now is waited for: the old value is what they have left
-    transaction.execute(_ONE_AT_A_TIME, {"switch": f"totara_bridge.setting.{scope}.{name}"})
-    before = transaction.execute(
-        select(SettingRow.value).where(SettingRow.scope == scope, SettingRow.name == name)
-    ).scalar_one_or_none()
+    before = alone(transaction, scope=scope, name=name)  # what whoever changes the same switch now has left
     if before != value:
         details = {"scope": scope, "from": _for_audit(name, before), "to": _for_audit(name, value)}
         audit.record(transaction, actor=by, action="setting", subject=name, details=details, now=now)

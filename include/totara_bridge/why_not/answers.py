@@ -73,12 +73,19 @@ def why_not(
     """
     config.site(site)
     asked = config.destinations if destination is None else (config.destination(destination),)
-    pair = Pair(site, user_id, course_id)
     with engine.connect() as transaction:
-        if (tombstone := erased.tombstone(transaction, site=site, user_id=user_id)) is not None:
-            return [_of_erased(tombstone)]
-        answers = [answer for each in asked for answer in _of_destination(transaction, pair, each, now)]
-        present = staged.present(transaction, pair)
+        return answers_for(transaction, Pair(site, user_id, course_id), asked, now)
+
+
+def answers_for(transaction: Transaction, pair: Pair, asked: Sequence[Destination], now: datetime) -> list[Answer]:
+    """The same, within a transaction, for sites and destinations that there are.
+
+    :raises ConfigurationInvalid: a setting is out of its bounds.
+    """
+    if (tombstone := erased.tombstone(transaction, site=pair.site, user_id=pair.user_id)) is not None:
+        return [_of_erased(tombstone)]
+    answers = [answer for each in asked for answer in _of_destination(transaction, pair, each, now)]
+    present = staged.present(transaction, pair)
     lost = present.deleted_at is not None and not present.set_aside
     if not present.current and not (lost and answers):
         answers.append(_of_present(present, pair))
@@ -100,7 +107,7 @@ def _of_destination(transaction: Transaction, pair: Pair, to: Destination, now: 
         why, words = _of_instance(instance, items, to, around)
         for later, more in _amendment(instance, items, around):
             why, words = later, f"{words}; {more}"
-        yield Answer(to.code, instance.record_key, instance.time_completed, why, f"It {words}.")
+        yield Answer(to.code, instance.record_key, instance.time_completed, why, f"It {words.removesuffix('.')}.")
 
 
 def _of_instance(

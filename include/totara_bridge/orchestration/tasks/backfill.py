@@ -98,7 +98,7 @@ def backfill_destination(code: str, params: dict[str, Any], dag_run: Any, outlet
     if form.destinations and code not in form.destinations:
         raise AirflowSkipException(f"This run is for {', '.join(form.destinations)}.")
     # a run keeps the time from which it may run, however often it is tried again or cleared
-    asked = Asked(_past(config, code, form), asked_by(dag_run), dag_run.run_after, form.resend, form.dry_run)
+    asked = Asked(past_of(config, code, form), asked_by(dag_run), dag_run.run_after, form.resend, form.dry_run)
     wants = Wants.of(config, config.destination(code))
     with staging() as engine, stopped_by_sigterm() as stop:
         settings_or_skip(engine)
@@ -119,7 +119,8 @@ def backfill_destination(code: str, params: dict[str, Any], dag_run: Any, outlet
     return done.counts()
 
 
-def _past(config: BridgeConfig, code: str, form: Backfill) -> Past:
+def past_of(config: BridgeConfig, code: str, form: Backfill) -> Past:
+    """The past instances that are meant, of one destination."""
     destination = config.destination(code)
     return Past(
         destination=code,

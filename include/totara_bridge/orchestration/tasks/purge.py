@@ -2,7 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,11 +30,23 @@ class Purge(Form):
         title="Days that the export log is kept",
         description="Delete requests, with their kept bodies, that were made longer ago. Empty: as in the settings.",
     )
+    only: tuple[Literal["items", "kept_bodies", "log_rows", "acknowledgements", "audit_rows", "alerts"], ...] | None = (
+        Field(
+            None,
+            title="Only these",
+            description="Kinds of rows that are deleted, with what belongs to them. Empty: all.",
+        )
+    )
     dry_run: bool = Field(
         False,
         title="Dry run",
         description="Only count what would be deleted. It is off, as the schedule deletes: switch it on to look first.",
     )
+
+    def asked(self, by: str, *, by_hand: bool) -> purge.Asked:
+        """The same for the use case."""
+        given = self.model_dump(exclude={"only"})
+        return purge.Asked(by, by_hand, only=frozenset(self.only) if self.only else None, **given)
 
 
 def purge_finished(params: dict[str, Any], dag_run: Any) -> dict[str, int]:
@@ -44,7 +56,7 @@ def purge_finished(params: dict[str, Any], dag_run: Any) -> dict[str, int]:
     """
     form = filled_in(Purge, params)
     by = asked_by(dag_run)
-    asked = purge.Asked(by, by_hand=by != dag_run.dag_id, **form.model_dump())
+    asked = form.asked(by, by_hand=by != dag_run.dag_id)
     with staging() as engine, stopped_by_sigterm() as stop:
         done = purge.purge(engine, asked, now=datetime.now(UTC), stop=stop)
     found = ", ".join(f"{number} {table.replace('_', ' ')}" for table, number in done.counts.items()) or "nothing"

@@ -1,10 +1,11 @@
 """The task of ``requeue_completions``."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from totara_bridge import requeue
 from totara_bridge.completion import storable
@@ -15,7 +16,7 @@ from totara_bridge.orchestration.switches import warn_if_off
 from totara_bridge.route import Route, Word
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.selection import Action, Selection
-from totara_bridge.staging.states import Lane, State
+from totara_bridge.staging.states import Kind, Lane, State
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class Requeue(Form):
         "what a backfill queued or sends again. Empty: in any.",
         examples=[*Lane],
     )
+    kinds: tuple[Literal["completion", "correction", "withdrawal"], ...] | None = Field(
+        None, title="Kinds", description="Items of these kinds. Empty: of any.", examples=[*Kind]
+    )
     destinations: tuple[str, ...] | None = Field(
         None, title="Destinations", description="Items for these destinations. Empty: for all."
     )
@@ -63,6 +67,24 @@ class Requeue(Form):
         description="Patterns for a learner's username, e-mail address or id number, one per line. Empty: any.",
         max_length=1000,
     )
+    learner: _Text | None = Field(
+        None,
+        title="One learner",
+        description="Exactly this username, e-mail address or id number; with * at its end, those that begin so, as "
+        "the Queue tab finds them. Empty: any.",
+    )
+    course: _Text | None = Field(
+        None,
+        title="One course",
+        description="Exactly this short name or id number, in upper or lower case; with * at its end, those that begin "
+        "so. Empty: any.",
+    )
+    key: _Text | None = Field(
+        None,
+        title="Key",
+        description="The record key, or the key of a correction or withdrawal; with * at its end, those that begin so. "
+        "Empty: any.",
+    )
     error_class: _Text | None = Field(
         None, title="Error class", description="Items whose last error is of this class, to the letter. Empty: any."
     )
@@ -76,6 +98,12 @@ class Requeue(Form):
     )
     max_age_hours: _Hours | None = Field(
         None, title="At most this old", description="Hours since the item was first queued. Empty: however old."
+    )
+    queued_from: AwareDatetime | None = Field(
+        None, title="Queued from", description="Items that were first queued at this time or later. Empty: however old."
+    )
+    queued_to: AwareDatetime | None = Field(
+        None, title="Queued until", description="Items that were first queued by this time. Empty: however new."
     )
     item_ids: tuple[_ItemId, ...] | None = Field(
         None,
@@ -117,6 +145,12 @@ class Requeue(Form):
             raise ValueError(f"No item is at least {youngest} and at most {oldest} hours old: correct one of the two")
         return self
 
+    @model_validator(mode="after")
+    def _some_time_fits(self) -> Self:
+        if self.queued_from is not None and self.queued_to is not None and self.queued_from > self.queued_to:
+            raise ValueError("No item was queued both from and until these times: correct one of the two")
+        return self
+
     def selection(self, now: datetime) -> Selection:
         """The items that are meant."""
         route = {"sites": self.sites, "courses": self.courses, "learners": self.learners}
@@ -124,12 +158,16 @@ class Requeue(Form):
             states=[State(each) for each in self.states or ()],
             ids=self.item_ids or (),
             lanes=[Lane(each) for each in self.lanes or ()],
+            kinds=[Kind(each) for each in self.kinds or ()],
             destinations=self.destinations or (),
             route=Route.model_validate({name: entries for name, entries in route.items() if entries}),
+            learner=self.learner,
+            course=self.course,
+            key=self.key,
             error_class=self.error_class,
             fingerprint=self.fingerprint,
-            queued_since=_before(now, self.max_age_hours),
-            queued_until=_before(now, self.min_age_hours),
+            queued_since=max(_given(_before(now, self.max_age_hours), self.queued_from), default=None),
+            queued_until=min(_given(_before(now, self.min_age_hours), self.queued_to), default=None),
         )
 
 
@@ -157,6 +195,10 @@ def requeue_items(params: dict[str, Any], outlet_events: Any, dag_run: Any) -> d
     if carried_out.done and asked.action == "requeue":
         announce(outlet_events, queued=carried_out.done)
     return carried_out.counts()
+
+
+def _given(*times: datetime | None) -> Sequence[datetime]:
+    return [time for time in times if time is not None]
 
 
 def _before(now: datetime, hours: int | None) -> datetime | None:

@@ -52,7 +52,7 @@ def from_our_page(request: Request) -> None:
         raise Problem(415, "not-json", "A change is sent as JSON: with Content-Type: application/json.")
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     # what a proxy has made of the host, only Airflow's own base_url can tell
-    ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc}
+    ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc} - {""}  # of "null"
     if site != "same-origin" if site else origin is not None and urlsplit(origin).netloc not in ours:
         raise Problem(403, "from-elsewhere", "This change did not come from Airflow's own page, so it was refused.")
 

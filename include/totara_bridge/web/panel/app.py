@@ -8,7 +8,19 @@ from starlette.routing import Mount
 
 from totara_bridge.config import database_url
 from totara_bridge.staging.engine import staging_engine
-from totara_bridge.web.panel import frame
+from totara_bridge.web.panel import (
+    actions,
+    connections,
+    frame,
+    guide,
+    items,
+    logs,
+    overview,
+    problems,
+    proof,
+    settings,
+    tokens,
+)
 from totara_bridge.web.panel.access import MAY_LOOK
 from totara_bridge.web.panel.refused import HANDLERS
 from totara_bridge.web.panel.static import PageFiles
@@ -21,7 +33,19 @@ THREADS = 8
 _LONGEST_STATEMENT = timedelta(seconds=20)
 
 #: What each tab asks for.
-_ROUTERS: tuple[APIRouter, ...] = (frame.router,)
+_ROUTERS: tuple[APIRouter, ...] = (
+    frame.router,
+    settings.router,
+    tokens.router,
+    connections.router,
+    overview.router,
+    actions.router,
+    items.router,
+    logs.router,
+    problems.router,
+    proof.router,
+    guide.router,
+)
 
 
 def panel_app(service: Service | None) -> FastAPI:

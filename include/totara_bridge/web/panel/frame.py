@@ -16,12 +16,14 @@ router = APIRouter()
 def frame(user: GetUserDep, staging: Staging, config: Config) -> dict[str, Any]:
     """Who looks and whether they may manage; the sites and destinations; whether the integration is enabled."""
     with staging.look() as connection:
-        settings = setting.read(connection)
+        # nothing else is read: what cannot be in another setting is mended on this very page
+        enabled = setting.read(connection, only="enabled").enabled
+        pull = setting.read(connection, only="pull").pull
     return {
         "person": user.get_name(),
         "manages": manages(user),
         "sites": [{"code": each.code, "connection": each.connection} for each in config.sites],
         "destinations": [{"code": each.code, "connection": each.connection} for each in config.destinations],
-        "enabled": settings.enabled,
-        "pull": settings.pull,
+        "enabled": enabled,
+        "pull": pull,
     }

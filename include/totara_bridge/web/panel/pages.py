@@ -6,6 +6,7 @@ from totara_bridge.web.panel.static import VERSION
 
 # relative to Airflow's own address, wherever a proxy puts it
 _FILES = f"bridge/panel/static/{VERSION}"
+_ICONS = {"icon": f"{_FILES}/icon.svg", "icon_dark_mode": f"{_FILES}/icon-dark.svg"}
 
 
 def pages() -> list[dict[str, Any]]:
@@ -17,5 +18,18 @@ def pages() -> list[dict[str, Any]]:
             "destination": "nav",
             "url_route": "oracle-integration",
             "nav_top_level": True,
+            **_ICONS,
+        },
+        {
+            "name": "Oracle delivery",
+            "bundle_url": f"{_FILES}/widget.js",
+            "destination": "dashboard",
+        },
+        {
+            "name": "Oracle Integration",  # the tab's label
+            "bundle_url": f"{_FILES}/run.js",
+            "destination": "dag_run",
+            "url_route": "oracle-integration-run",  # looked up among all plugins' pages
+            **_ICONS,
         },
     ]

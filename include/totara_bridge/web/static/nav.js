@@ -5,7 +5,7 @@ import { FrameContext } from "./lib/frame.js";
 import { useData } from "./lib/data.js";
 import { usePlace } from "./lib/place.js";
 import { Boundary } from "./parts/boundary.js";
-import { Loaded } from "./parts/loaded.js";
+import { Loaded, Loading } from "./parts/loaded.js";
 import { Toasts } from "./parts/toasts.js";
 import { Guide } from "./tabs/guide.js";
 import { Logs } from "./tabs/logs.js";
@@ -27,19 +27,24 @@ const TABS = [
 
 let settled = false;
 
-/** The host takes down and up again whatever it loaded at its first change of address: let that be now. */
+/**
+ * Whether what is shown now stays. The host takes down and up again whatever it loaded at its first change of address: let
+ * that be now, before there is anything that somebody could type into.
+ */
 function useSettled() {
   const navigate = R.useNavigate();
   const at = R.useLocation();
+  const stays = settled;
   useEffect(() => {
     if (settled) return;
     settled = true;
     navigate(at.pathname + at.search + at.hash, { replace: true, preventScrollReset: true });
   }, []);
+  return stays;
 }
 
 function Panel() {
-  useSettled();
+  const stays = useSettled();
   const frame = useData("frame", {}, { every: 30 });
   useEffect(() => {
     const before = document.title;
@@ -49,9 +54,15 @@ function Panel() {
   return html`
     <${C.Box} id="panel-root" p=${4} as="section" aria-labelledby="panel-title">
       <${C.Heading} id="panel-title" as="h1" size="xl" mb=${3}>${TITLE}<//>
-      <${Loaded} from=${frame}>
-        ${(/** @type {any} */ found) => html`<${FrameContext.Provider} value=${found}><${Tabs} frame=${found} /><//>`}
-      <//>
+      ${
+        stays
+          ? html`
+              <${Loaded} from=${frame}>
+                ${(/** @type {any} */ found) => html`<${FrameContext.Provider} value=${found}><${Tabs} frame=${found} /><//>`}
+              <//>
+            `
+          : html`<${Loading} />`
+      }
       <${Toasts} />
     <//>
   `;
@@ -68,7 +79,7 @@ function Tabs({ frame }) {
       ${frame.enabled ? null : html`<${SwitchedOff} />`}
       <${C.Tabs.Root} value=${now} lazyMount unmountOnExit onValueChange=${(/** @type {any} */ to) => place.go({ tab: to.value })}>
         <${C.Tabs.List} overflowX="auto">
-          ${shown.map((tab) => html`<${C.Tabs.Trigger} key=${tab.name} value=${tab.name} whiteSpace="nowrap">${tab.label}<//>`)}
+          ${shown.map((tab) => html`<${C.Tabs.Trigger} key=${tab.name} value=${tab.name} flexShrink="0" whiteSpace="nowrap">${tab.label}<//>`)}
         <//>
         ${shown.map(
           (tab) => html`

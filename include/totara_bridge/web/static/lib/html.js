@@ -7,7 +7,9 @@ export const { useCallback, useEffect, useId, useMemo, useRef, useState, useSync
 export const C = ChakraUI;
 export const R = ReactRouterDOM;
 
-const raw = htm.bind(React.createElement);
+const raw = /** @type {(strings: TemplateStringsArray, ...values: any[]) => any} */ (
+  /** @type {any} */ (htm).bind(React.createElement)
+);
 
 /**
  * One element. A template with an open tag or with several roots would give a list, and React would show nonsense.

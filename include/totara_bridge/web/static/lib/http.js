@@ -62,7 +62,7 @@ async function fetched(method, url, body, signal) {
 
 /** @param {number} status @param {string} said */
 function refused(status, said) {
-  let told = {};
+  let told = /** @type {any} */ ({});
   try {
     told = JSON.parse(said);
   } catch {

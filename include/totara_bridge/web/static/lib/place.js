@@ -32,10 +32,11 @@ export function usePlace() {
   const set = useCallback(
     (/** @type {Record<string, any>} */ changes, { replace = false } = {}) => {
       const now = /** @type {Record<string, any>} */ ({});
-      for (const name of new Set(query.keys())) now[name] = query.getAll(name);
+      const here = new URLSearchParams(location.search); // not as last drawn: somebody may be quicker than that
+      for (const name of new Set(here.keys())) now[name] = here.getAll(name);
       setQuery(written({ ...now, ...changes }), { replace, preventScrollReset: true });
     },
-    [query, setQuery],
+    [setQuery],
   );
   const go = useCallback((/** @type {Record<string, any>} */ at) => setQuery(written(at)), [setQuery]);
   return useMemo(() => ({ get, all, set, go }), [get, all, set, go]);

@@ -6,7 +6,7 @@ export class Boundary extends React.Component {
   /** @param {any} props */
   constructor(props) {
     super(props);
-    this.state = { error: null };
+    this.state = { error: /** @type {Error | null} */ (null) };
   }
 
   /** @param {Error} error */
@@ -15,7 +15,7 @@ export class Boundary extends React.Component {
   }
 
   render() {
-    const { error } = this.state;
+    const error = /** @type {Error | null} */ (this.state.error);
     if (!error) return this.props.children;
     return html`
       <${C.Alert.Root} status="error">

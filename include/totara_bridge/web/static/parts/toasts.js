@@ -16,7 +16,7 @@ export function Toasts() {
             <${C.Toast.Indicator} />
             <${C.Stack} gap="1" flex="1" maxWidth="100%">
               <${C.Toast.Title}>${each.title}<//>
-              ${each.description ? html`<${C.Toast.Description}>${each.description}<//>` : null}
+              ${each.description ? html`<${C.Toast.Description} opacity="1">${each.description}<//>` : null}
             <//>
             <${C.Toast.CloseTrigger} />
           <//>

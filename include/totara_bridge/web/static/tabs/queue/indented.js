@@ -1,0 +1,22 @@
+// @ts-check
+// JSON with line breaks, to the letter else: read and written again, a long number would be another one.
+
+const WORD = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
+
+/** @param {string} json */
+export function indented(json) {
+  let text = "";
+  let depth = 0;
+  let before = "";
+  const line = () => `\n${"  ".repeat(depth)}`;
+  for (const [word] of json.matchAll(WORD)) {
+    const closes = word === "}" || word === "]";
+    if (closes) depth -= 1;
+    const empty = closes && (before === "{" || before === "[");
+    if ((closes && !empty) || (!closes && (before === "{" || before === "[" || before === ","))) text += line();
+    if (word === "{" || word === "[") depth += 1;
+    text += word === ":" ? ": " : word;
+    before = word;
+  }
+  return text;
+}

@@ -1,0 +1,96 @@
+"""Whoever may only look, in a real browser: every tab and no button; narrow windows, time zones, the home page, runs."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.window import Window, window
+from tests.e2e.bring_up import PEOPLE
+from tests.e2e.running import RunningAirflow
+
+TABS = ["Overview", "Queue", "Problems", "Logs", "Settings"]
+
+#: What a button that changes something would be called, or a switch.
+_CHANGES = re.compile(
+    r"requeue|cancel|purge|backfill|issue|generate|rotate|revoke|save|undo|test|load|another value|back to|select", re.I
+)
+
+
+@pytest.fixture(params=["light", "dark"])
+def viewer(request: pytest.FixtureRequest, chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+    """The window of somebody who may only look; it may complain of nothing."""
+    with window(chromium, airflow_up.address, PEOPLE["viewer"], dark=request.param == "dark") as at:
+        yield at
+        assert at.complaints == []
+
+
+def test_who_may_only_look_sees_every_tab_and_no_button(viewer: Window) -> None:
+    assert viewer.open().tabs() == TABS
+    for tab in TABS:
+        viewer.tab(tab)
+        sections = viewer.root.locator("[role=tabpanel] [role=tab]").all_inner_texts()
+        for section in sections or [None]:
+            if section is not None:
+                viewer.root.get_by_role("tab", name=section, exact=True).click()
+                viewer.loaded()
+            assert viewer.root.get_by_role("button", name=_CHANGES).all_inner_texts() == [], (tab, section)
+            assert viewer.root.get_by_role("switch").count() == 0, (tab, section)
+            assert viewer.root.locator("input[type=checkbox]").count() == 0, (tab, section)
+            assert viewer.serious() == [], (tab, section)
+
+
+def test_an_address_of_managers_shows_what_may_be_seen(chromium: Browser, airflow_up: RunningAirflow) -> None:
+    with window(chromium, airflow_up.address, PEOPLE["viewer"]) as at:
+        at.open(tab="guide")
+        expect(at.root.get_by_role("tab", name="Overview", exact=True)).to_have_attribute("aria-selected", "true")
+        assert at.complaints == []
+
+
+@pytest.mark.parametrize("width", [400, 1024])
+def test_nothing_is_cut_off_in_a_narrow_window(width: int, chromium: Browser, airflow_up: RunningAirflow) -> None:
+    with window(chromium, airflow_up.address, PEOPLE["user"], width=width) as at:
+        for tab in at.open().tabs():
+            at.tab(tab)
+            assert at.sideways() == 0, tab
+            assert at.serious() == [], tab
+        assert at.complaints == []
+
+
+def test_times_are_in_the_zone_that_was_chosen(chromium: Browser, airflow_up: RunningAirflow) -> None:
+    shown = {}
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        with window(chromium, airflow_up.address, PEOPLE["viewer"], zone=zone) as at:
+            first = at.open(tab="logs").root.locator("tbody time").first
+            moment = datetime.fromisoformat(first.get_attribute("datetime") or "")
+            shown[zone] = first.inner_text()
+            assert shown[zone] == f"{moment.astimezone(ZoneInfo(zone)):%-d %b %Y, %H:%M:%S}"
+            assert f"{moment.astimezone(ZoneInfo('UTC')):%H:%M:%S}" in (first.get_attribute("title") or "")
+    assert len(set(shown.values())) == 2
+
+
+def test_the_home_page_leads_to_what_it_counts(chromium: Browser, airflow_up: RunningAirflow) -> None:
+    dead = airflow_up.count("SELECT count(*) FROM bridge.export_queue WHERE state = 'dead'")
+    with window(chromium, airflow_up.address, PEOPLE["viewer"]) as at:
+        at.page.goto(at.address)
+        box = at.page.get_by_test_id("oracle-delivery").get_by_test_id("oracle-dead")
+        expect(box).to_contain_text(f"{dead:,}")
+        box.click()
+        expect(at.root.get_by_test_id("how-many")).to_have_text(f"{dead:,} items")
+        assert at.complaints == []
+
+
+def test_a_run_leads_to_what_it_moved(chromium: Browser, airflow_up: RunningAirflow) -> None:
+    run = airflow_up.run("requeue_completions", states=["failed"], destinations=["oracle"])
+    with window(chromium, airflow_up.address, PEOPLE["viewer"]) as at:
+        at.page.goto(f"{at.address}/dags/requeue_completions/runs/{run.id}")
+        at.page.get_by_role("link", name="Oracle Integration").or_(
+            at.page.get_by_role("tab", name="Oracle Integration")
+        ).first.click()
+        told = at.page.get_by_test_id("oracle-run")
+        expect(told).to_contain_text("It has items sent again, or cancels them.")
+        expect(told).to_contain_text("started by admin")
+        assert at.complaints == []
