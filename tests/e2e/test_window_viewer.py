@@ -1,4 +1,4 @@
-"""Whoever may only look, in a real browser: every tab and no button; narrow windows, time zones, the home page, runs."""
+"""Who may only look, in a real browser: every tab and no button; narrow windows, time zones, the home page, runs."""
 
 import re
 from collections.abc import Iterator

@@ -102,7 +102,7 @@ def test_what_would_be_purged_is_what_a_dry_run_finds(
     with staging.begin() as transaction:
         setting.write(transaction, scope="archive", name="sent_retention", value="P20D", by="ann", now=NOW)
     found = count(browser, "purge", asked | {"dry_run": False})
-    wanted = Purge(**asked, dry_run=True).asked("ann", by_hand=True)
+    wanted = Purge.model_validate({**asked, "dry_run": True}).asked("ann", by_hand=True)
     slices = purge.purge(staging, wanted, now=NOW, stop=threading.Event())
     assert found["counts"] == slices.counts
     assert found["items"] == sum(slices.counts.values()) > 0
