@@ -6,6 +6,7 @@ Next to it stand FastAPI with the ORM and pydantic, a server that answers with f
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from math import floor, log10
 
 from benchmarks import pull_pages, pull_rows, pull_same, pull_server, report
 from benchmarks.pull_caller import HttpPages
@@ -118,8 +119,11 @@ def _memory(server: Server, pulled: Pulled, bridge: Serving) -> Line:
 
 
 def _thousandth(server: Server, pulled: Pulled, bridge: Serving) -> Line:
-    """The first page and the thousandth, one after the other again and again."""
-    size = pulled.completions // _PAGES
+    """The first page and the thousandth, one after the other again and again.
+
+    Behind them are those of whom Totara has nothing but history: their items are others, and longer.
+    """
+    size = 10 ** floor(log10(pulled.completions // _PAGES))
     places = [pull_rows.position(server, pulled, size * pages) for pages in (0, _PAGES - 1)]
     side = pull_pages.of_bridge(bridge, pulled, size)
     fetch = HttpPages(side.where, side.what)
