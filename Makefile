@@ -8,10 +8,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ask migrate test lint format bench soak chaos fuzz lock product development
+.PHONY: help up down reset ask migrate test lint format bench soak chaos fuzz screenshots lock product development
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' Makefile
 
 up: product ## start everything, deliver the sandbox's past, print what came of it
 	@$(LOCAL) up
@@ -53,6 +53,9 @@ chaos: development ## kill senders and break answers at random; SEED=, ROUNDS=, 
 fuzz: development ## ask the Pull API thousands of things that it allows and forbids; CASES= for each address, SEED=
 	@TOTARA_BRIDGE_FUZZ_CASES=$(or $(CASES),500) TOTARA_BRIDGE_FUZZ_SEED=$(or $(SEED),random) \
 		$(BIN)/python -m pytest -q -s --timeout=0 tests/web/test_openapi_fuzz.py
+
+screenshots: development ## take the pictures of the control panel in docs/panel anew
+	@$(BIN)/python -m tests.browser.screenshots
 
 lock: development ## write requirements.txt and requirements-dev.txt anew from their .in files
 	@$(LOCK) requirements.in -o requirements.txt

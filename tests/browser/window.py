@@ -10,6 +10,10 @@ from urllib.parse import urlencode
 import requests
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
+#: Milliseconds for anything to come about on a busy machine.
+_PATIENCE = 60_000
+expect.set_options(timeout=_PATIENCE)
+
 #: Debian's; Playwright's own is not needed.
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -23,9 +27,9 @@ _AT_REST = """() => Promise.all(document.getAnimations()
     .filter((each) => each.effect?.getComputedTiming().endTime !== Infinity)
     .map((each) => each.finished.catch(() => null)))"""
 
-# the panel, and its dialogs, which stand elsewhere in the host's page
-_AXE_FINDS = """async () => (await axe.run({include: ["#panel-root", "[role=dialog]", "[role=alertdialog]"]
-    .filter((each) => document.querySelector(each)).map((each) => [each])})).violations
+# a dialog stands elsewhere in the host's page, and before what nobody can use meanwhile
+_AXE_FINDS = """async () => (await axe.run({include: ["[role=dialog], [role=alertdialog]", "#panel-root"]
+    .filter((each) => document.querySelector(each)).slice(0, 1).map((each) => [each])})).violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => `${each.id}: ${each.help} at ${each.nodes.map((node) => node.html).join(" | ").slice(0, 400)}`)"""
 
@@ -55,12 +59,12 @@ class Window:
     def open(self, **place: str | Sequence[str]) -> Self:
         """Go to a place of the panel by its address, and wait until it is there."""
         self.page.goto(f"{self.address}{PAGE}?{urlencode(place, doseq=True)}")
-        expect(self.root.locator("[role=tab]").first).to_be_visible(timeout=60_000)  # beside an open dialog, too
+        expect(self.root.locator("[role=tab]").first).to_be_visible()  # beside an open dialog, too
         return self.loaded()
 
     def loaded(self) -> Self:
         """Wait until nothing is said to be on its way."""
-        expect(self.page.get_by_test_id("loading")).to_have_count(0, timeout=60_000)
+        expect(self.page.get_by_test_id("loading")).to_have_count(0)
         return self
 
     def tab(self, name: str) -> Locator:
@@ -75,9 +79,13 @@ class Window:
         """The names of all tabs."""
         return self.root.get_by_role("tab").all_inner_texts()
 
+    def rest(self) -> None:
+        """Wait until nothing moves."""
+        self.page.evaluate(_AT_REST)
+
     def serious(self) -> list[str]:
         """What axe-core finds that keeps somebody from using the panel as it is shown now."""
-        self.page.evaluate(_AT_REST)
+        self.rest()
         if not self.page.evaluate("() => 'axe' in globalThis"):
             self.page.evaluate(_AXE.read_text() + ";0")
         found: list[str] = self.page.evaluate(_AXE_FINDS)
@@ -95,18 +103,28 @@ class Window:
 
 @contextmanager
 def window(
-    browser: Browser, address: str, person: str, *, dark: bool = False, width: int = 1280, zone: str | None = None
+    browser: Browser,
+    address: str,
+    person: str,
+    *,
+    dark: bool = False,
+    width: int = 1280,
+    height: int = 900,
+    zone: str | None = None,
 ) -> Iterator[Window]:
     """A window of somebody whose password is their name.
 
     :param dark: the colour mode that they have chosen in Airflow.
-    :param width: of the window, in pixels.
+    :param width: of the window, in pixels; so is its height.
     :param zone: the time zone that they have chosen in Airflow; none: their browser's.
     """
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, locale="en-GB", timezone_id="Europe/Berlin", reduced_motion="reduce"
+        viewport={"width": width, "height": height},
+        locale="en-GB",
+        timezone_id="Europe/Berlin",
+        reduced_motion="reduce",
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(_PATIENCE)
     chosen = {"theme": "dark" if dark else "light"} | ({"timezone": json.dumps(zone)} if zone else {})
     context.add_init_script(
         "".join(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)});" for name, value in chosen.items())

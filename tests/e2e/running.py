@@ -46,7 +46,7 @@ class RunningAirflow:
         self.oracle = oracle
         self.logs = logs
         self.address = f"http://127.0.0.1:{port}"
-        self._staging, self._totara = staging, totara
+        self.staging, self._totara = staging, totara
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -124,7 +124,7 @@ class RunningAirflow:
 
     def rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         """What the staging database answers."""
-        with psycopg.connect(self._staging, row_factory=dict_row) as connection:
+        with psycopg.connect(self.staging, row_factory=dict_row) as connection:
             return connection.execute(statement, values).fetchall()
 
     def count(self, statement: str, **values: Any) -> int:
@@ -150,7 +150,7 @@ class RunningAirflow:
 
     def change(self, statement: str, **values: Any) -> None:
         """Change the staging database."""
-        with psycopg.connect(self._staging) as connection:
+        with psycopg.connect(self.staging) as connection:
             connection.execute(statement, values)
 
     def issue_token(self, caller: str) -> str:
@@ -176,7 +176,7 @@ class RunningAirflow:
     @contextmanager
     def staging_down(self) -> Iterator[None]:
         """A time in which the staging database ends all connections and takes none; Airflow's own is up."""
-        server, name = self._staging.replace("/bridge?", "/postgres?"), "bridge"
+        server, name = self.staging.replace("/bridge?", "/postgres?"), "bridge"
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             try:
@@ -187,7 +187,7 @@ class RunningAirflow:
 
     @contextmanager
     def _transaction(self) -> Iterator[Transaction]:
-        engine = create_engine(self._staging.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+        engine = create_engine(self.staging.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
         with engine.begin() as transaction:
             yield transaction
 

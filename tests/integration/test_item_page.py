@@ -216,6 +216,7 @@ WAITING = (State.QUEUED, State.FAILED, State.DEAD, State.HELD, State.SENDING, St
 COSTLY: dict[str, dict[str, Any]] = {
     "all": {"states": ALL},
     "one state": {"states": (State.DEAD,)},
+    "what is held": {"states": (State.HELD,)},
     "several states": {"states": WAITING, "destinations": ["oracle"]},
     "sent, which begin deep": {"states": (State.SENT,)},
     "a learner": {"states": ALL, "learner": "learner77"},

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from tests.items import Claim, Items
 from tests.short_lived import new_folder
 from totara_bridge.errors import StagingOutOfDate, StagingUnavailable, Transient
+from totara_bridge.staging import item_count
 from totara_bridge.staging.migrate import VERSION_TABLE, alembic_config, migrate, newest_revision, require_newest
 from totara_bridge.staging.schema import SCHEMA, Table
 
@@ -172,6 +174,45 @@ def test_migrating_twice_changes_nothing(new_url: NewDatabase, engine_of: Engine
     migrate(url)
     assert read_catalogue(items.staging) == before
     assert len(items.sql("SELECT FROM bridge.export_queue")) == 1
+
+
+def test_what_was_in_the_queue_before_is_counted(new_url: NewDatabase, engine_of: EngineOf) -> None:
+    url = new_url("counted")
+    migrate(url)
+    items = Items(engine_of(url))
+    items.queued(9)
+    items.acknowledge(items.claim(3))
+    items.claim(2)
+    right = items.sql(_THERE)
+    assert [row["items"] for row in right] == [4, 2, 3]
+    for _ in range(2):
+        command.downgrade(alembic_config(url), "0004")
+        items.sql("DELETE FROM bridge.delivery_hour")
+        items.sql(_SENT_BEFORE)
+        migrate(url)
+        assert items.sql(_COUNTED) == right
+        with items.staging.connect() as connection:
+            now = connection.execute(text("SELECT now()")).scalar_one()
+            assert item_count.sent_since(connection, now - timedelta(days=1)) == {"oracle": 5 + 6}
+            hours = item_count.by_hour(connection, now - timedelta(days=30))
+            assert [each.items for each in hours] == [7, 5, 6]
+    items.acknowledge(items.claim(1))
+    assert items.sql(_COUNTED) == items.sql(_THERE)
+
+
+_THERE = """
+    SELECT destination, state, lane, count(*) AS items FROM bridge.export_queue GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+_COUNTED = """
+    SELECT destination, state, lane, cast(sum(came) - sum(went) AS bigint) AS items FROM bridge.item_count
+    GROUP BY 1, 2, 3 HAVING sum(came) <> sum(went) ORDER BY 1, 2, 3
+"""
+#: More than there are: the rest was purged.
+_SENT_BEFORE = """
+    INSERT INTO bridge.delivery_hour (destination, hour, delay_bucket, sent)
+    SELECT 'oracle', date_trunc('hour', now()) - ago * interval '1 hour', bucket, sent
+    FROM (VALUES (2, 9, 6), (3, -1, 5), (80, 9, 7), (1000, 9, 8)) AS hours (ago, bucket, sent)
+"""
 
 
 def test_what_was_staged_before_is_numbered_and_in_the_order_of_its_times(

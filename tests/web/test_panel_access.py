@@ -66,6 +66,13 @@ def test_who_may_not_is_told_nothing_but_that(everybody: dict[str, httpx.Client]
         assert refused.json() == {"detail": "Forbidden"}, request.name
 
 
+def test_no_answer_is_kept_by_a_browser_or_a_proxy(everybody: dict[str, httpx.Client]) -> None:
+    for request in REQUESTS:
+        answer = _ask(everybody["admin"], request)
+        kept = [answer.headers.get_list(name) for name in ("cache-control", "x-content-type-options")]
+        assert kept == [["no-store"], ["nosniff"]], request.name
+
+
 def test_a_change_comes_from_our_own_page(everybody: dict[str, httpx.Client], staging: Engine) -> None:
     before = _everything(staging)
     manager = everybody["admin"]

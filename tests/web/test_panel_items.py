@@ -196,6 +196,7 @@ def test_csv_is_no_formula_and_streams_all_that_matches(panel: httpx.Client, ful
     [
         ({"state": "lost"}, "state.0: Input should be 'queued', 'sending', 'sent'"),
         ({"learner": ""}, "learner: String should have at least 1 character"),
+        ({"destination": " \x1c"}, "destination.0: String should have at least 1 character"),
         ({"learner": "a\0"}, "learner: it holds a character that cannot be stored"),
         ({"key": "x" * 256}, "key: String should have at most 255 characters"),
         ({"from": "yesterday"}, "from: it is no time: write it like 2026-01-31T12:00:00Z"),
@@ -300,3 +301,16 @@ def test_the_conf_of_a_run_has_what_was_given_and_nothing_else() -> None:
         "dry_run": False,
     }
     assert ItemFilter.model_validate({"state": ["cancelled"]}).conf(Action.CANCEL) is None
+
+
+def test_blanks_around_a_word_mean_nothing_on_the_page_as_in_a_run() -> None:
+    words = {"destination": [" oracle"], "learner": "\x1cann ", "course": "c ", "key": "\u00a0k", "error": " e"}
+    asked = ItemFilter.model_validate(words | {"state": ["dead"]})
+    shown, conf = asked.selection(), asked.conf(Action.REQUEUE)
+    assert conf is not None
+    meant = filled_in(Requeue, conf).selection(NOW)
+    assert [shown.destinations, shown.learner, shown.course, shown.key, shown.error_class] == [
+        ("oracle",), "ann", "c", "k", "e",
+    ]  # fmt: skip
+    for name in ("destinations", "learner", "course", "key", "error_class"):
+        assert getattr(meant, name) == getattr(shown, name), name

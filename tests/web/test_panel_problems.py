@@ -155,9 +155,9 @@ def test_of_very_many_the_newest_are_looked_at_and_the_page_says_so(items: Items
     assert (group["dead"], group["sample"], group["what_to_do"]) == (10_000, "a new error", REMEDIES["rejected"])
 
 
-@pytest.mark.parametrize("items_there", [8_000, 24_000])
-def test_the_cost_is_that_of_what_is_looked_at(items: Items, items_there: int) -> None:
-    """Twenty of each state are read, however many there are."""
+@pytest.mark.parametrize(("items_there", "limit"), [(8_000, 20), (24_000, 20), (24_000, 1_000)])
+def test_the_cost_is_that_of_what_is_looked_at(items: Items, items_there: int, limit: int) -> None:
+    """So many of each state are read, however many there are, and whatever else was sent."""
     items.instances(items_there)
     items.sql(
         """
@@ -170,19 +170,28 @@ def test_the_cost_is_that_of_what_is_looked_at(items: Items, items_there: int) -
         """,
         now=NOW,
     )
+    items.sql(
+        """
+        INSERT INTO bridge.export_queue (destination, instance_id, kind, revision, idempotency_key, state, lane,
+                                         next_attempt_at, payload, staged_at, queued_at, sent_at)
+        SELECT 'archive', id, 'completion', 1, record_key, 'sent', 'fresh', :now, repeat('x', 400), :now, :now, :now
+        FROM bridge.completion_instance
+        """,
+        now=NOW,
+    )
     watched = items.staging.execution_options(isolation_level="AUTOCOMMIT")
     with watched.connect() as connection:
         connection.execute(text("VACUUM ANALYZE bridge.export_queue"))
         connection.execute(text("BEGIN"))
-        found = newest_error_groups(connection, ["oracle", "gone"], limit=20)
-        [waiting] = held_groups(connection, ["oracle", "gone"], limit=20)
+        found = newest_error_groups(connection, ["oracle", "archive", "o'%s"], limit=limit)
+        [waiting] = held_groups(connection, ["oracle", "archive", "o'%s"], limit=limit)
         read = connection.execute(
             text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'export_queue'")
         ).scalar_one()
         connection.execute(text("ROLLBACK"))
-    assert found.examined == {("oracle", State.DEAD): 20, ("oracle", State.FAILED): 20}
-    assert waiting.items == 20
-    assert read == 60
+    assert found.examined == {("oracle", State.DEAD): limit, ("oracle", State.FAILED): limit}
+    assert waiting.items == limit
+    assert read == 3 * limit
 
 
 def test_nobody_gets_it_without_a_login(login: Login, staging: Engine) -> None:

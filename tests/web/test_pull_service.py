@@ -98,7 +98,9 @@ def test_a_statement_that_takes_too_long_is_told_as_unavailable(staging: Engine,
     engine = staging_engine(_address(staging), connections=1, statement_timeout=timedelta(milliseconds=500))
     with pulling(Service(engine, threads=1), token) as puller:
         with locked(staging, "completion", "ACCESS EXCLUSIVE"):
-            assert unavailable(puller.get("/completions"))
+            told = puller.get("/completions")
+            assert unavailable(told)
+            assert "needed too long for this and was stopped" in told.json()["detail"]
         assert puller.get("/completions").status_code == 200
 
 

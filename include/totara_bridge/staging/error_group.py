@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, text
+from sqlalchemy import Row, text
 
+from totara_bridge.staging import state_arm
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.selection import FINGERPRINT, Selection, selected, values
 from totara_bridge.staging.states import State
@@ -53,8 +54,13 @@ def newest_error_groups(transaction: Transaction, destinations: Sequence[str], *
 
     :param limit: of each destination's items in each of the two states, so many with the highest numbers.
     """
-    given = {"destinations": [*destinations], "limit": limit}
-    groups = transaction.execute(_NEWEST, given).all()
+    if not destinations:
+        return NewestErrors((), {})
+    arms = [
+        _newest(state, number, limit) for number in range(len(destinations)) for state in (State.DEAD, State.FAILED)
+    ]
+    statement = text(_groups(" UNION ALL ".join(arms)))
+    groups = transaction.execute(statement.bindparams(*state_arm.parameters(destinations))).all()
     examined: Counter[tuple[str, State]] = Counter()
     for row in groups:
         examined[row.destination, State.DEAD] += row.dead
@@ -62,30 +68,25 @@ def newest_error_groups(transaction: Transaction, destinations: Sequence[str], *
     return NewestErrors(groups, examined)
 
 
-def _newest(state: State) -> str:
-    # a state to each arm, or no partial index would fit; and as a row, for with two equalities PostgreSQL would think
-    # that any order by number will do, and read all items from the newest down until it has found enough
+def _newest(state: State, number: int, limit: int) -> str:
+    """SQL: the newest items of a destination and state."""
     return f"""
         SELECT q.id, q.state, q.destination, q.queued_at, {FINGERPRINT} AS fingerprint,
                q.error_class, q.error_code, q.error_words
-        FROM unnest(cast(:destinations AS text[])) AS asked (destination)
-        CROSS JOIN LATERAL (SELECT * FROM bridge.export_queue q
-                            WHERE q.state = '{state}' AND (q.destination, q.state) >= (asked.destination, '{state}')
-                              AND (q.destination, q.state) <= (asked.destination, '{state}')
-                            ORDER BY q.destination DESC, q.state DESC, q.id DESC LIMIT :limit) q
+        FROM (SELECT * FROM bridge.export_queue q
+              WHERE {state_arm.is_in(state, number)} ORDER BY {state_arm.NEWEST_FIRST} LIMIT {limit}) q
     """
 
 
-_NEWEST = text(
-    f"""
+def _groups(items: str) -> str:
+    return f"""
     SELECT f.destination, f.fingerprint, min(f.error_class) AS error_class, min(f.error_code) AS error_code,
            (array_agg(f.error_words ORDER BY f.id DESC))[1] AS error_words,
            count(*) FILTER (WHERE f.state = 'dead') AS dead, count(*) FILTER (WHERE f.state = 'failed') AS failed,
            min(coalesce(e.at, f.queued_at)) AS first_at, max(coalesce(e.at, f.queued_at)) AS last_at,
            max(f.id) AS sample
-    FROM ({_newest(State.DEAD)} UNION ALL {_newest(State.FAILED)}) f
+    FROM ({items}) f
     LEFT JOIN LATERAL (SELECT max(e.at) AS at FROM bridge.item_event e
                        WHERE e.item_id = f.id AND e.verb IN ('retry', 'reject')) e ON true
     GROUP BY f.destination, f.fingerprint ORDER BY count(*) DESC, f.destination, f.fingerprint
     """
-).bindparams(bindparam("limit", type_=Integer, literal_execute=True))

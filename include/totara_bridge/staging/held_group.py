@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, text
+from sqlalchemy import Row, text
 
+from totara_bridge.staging import state_arm
 from totara_bridge.staging.engine import Transaction
+from totara_bridge.staging.states import State
 
 #: Names of courses that are given of a group.
 _NAMED = 5
@@ -19,27 +21,30 @@ def held_groups(transaction: Transaction, destinations: Sequence[str], *, limit:
 
     :param limit: of each destination's items, so many with the lowest numbers.
     """
-    given = {"destinations": [*destinations], "limit": limit, "named": _NAMED}
-    return transaction.execute(_HELD, given).all()
+    if not destinations:
+        return ()
+    arms = [
+        f"""
+        (SELECT * FROM bridge.export_queue q
+         WHERE {state_arm.is_in(State.HELD, number)} ORDER BY {state_arm.OLDEST_FIRST} LIMIT {limit})
+        """
+        for number in range(len(destinations))
+    ]
+    statement = text(_groups(" UNION ALL ".join(arms))).bindparams(*state_arm.parameters(destinations))
+    return transaction.execute(statement).all()
 
 
-_HELD = text(
-    """
+def _groups(items: str) -> str:
+    return f"""
     WITH held AS MATERIALIZED (
         SELECT q.destination, q.held_for, q.queued_at, i.site, i.user_id, i.course_id
-        FROM unnest(cast(:destinations AS text[])) AS asked (destination)
-        CROSS JOIN LATERAL (SELECT * FROM bridge.export_queue q
-                            -- as a range, for with an equality PostgreSQL would think that any order by number
-                            -- will do, and read all items from the oldest on until it has found enough
-                            WHERE q.state = 'held' AND q.destination >= asked.destination
-                              AND q.destination <= asked.destination
-                            ORDER BY q.destination, q.id LIMIT :limit) q
+        FROM ({items}) q
         JOIN bridge.completion_instance i ON i.id = q.instance_id
     )
     SELECT g.*, ARRAY(SELECT coalesce(k.short_name, c.course_id::text)
                       FROM (SELECT site, course_id, count(*) AS items FROM held h
                             WHERE h.destination = g.destination AND h.held_for = g.held_for
-                            GROUP BY site, course_id ORDER BY items DESC, site, course_id LIMIT :named) c
+                            GROUP BY site, course_id ORDER BY items DESC, site, course_id LIMIT {_NAMED}) c
                       LEFT JOIN bridge.course k ON k.site = c.site AND k.course_id = c.course_id
                       ORDER BY c.items DESC, c.site, c.course_id) AS course_names
     FROM (SELECT destination, held_for, count(*) AS items, count(DISTINCT (site, user_id)) AS learners,
@@ -47,4 +52,3 @@ _HELD = text(
           FROM held GROUP BY destination, held_for) g
     ORDER BY items DESC, destination, held_for
     """
-).bindparams(bindparam("limit", type_=Integer, literal_execute=True))

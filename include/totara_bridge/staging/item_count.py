@@ -49,7 +49,8 @@ def present(transaction: Transaction) -> Sequence[Present]:
 def sent_since(transaction: Transaction, since: datetime) -> Mapping[str, int]:
     """How many items were sent since then, by destination.
 
-    :param since: no longer ago than `MINUTES_FOR`; it counts to the minute.
+    :param since: no longer ago than `MINUTES_FOR`; it counts to the minute, and what was sent before the migration that
+        began to count, to the whole hours since then.
     """
     rows = transaction.execute(_SENT_SINCE, {"since": since})
     return {row.destination: row.items for row in rows}
@@ -88,7 +89,7 @@ _PRESENT = text(
 _SENT_SINCE = text(
     """
     SELECT destination, cast(sum(came) AS bigint) AS items FROM bridge.item_count
-    WHERE grain IN (0, 1) AND at >= date_trunc('minute', cast(:since AS timestamptz)) AND state = 'sent'
+    WHERE grain IN (0, 1, 2) AND at >= date_trunc('minute', cast(:since AS timestamptz)) AND state = 'sent'
     GROUP BY destination HAVING sum(came) > 0
     """
 )

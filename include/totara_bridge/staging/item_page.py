@@ -155,17 +155,21 @@ def _side_by_side(arms: Sequence[tuple[State, str]], limit: int) -> _Walk:
     """A walk for each state and destination, as far as none of them has stopped.
 
     Bounds and order are of whole rows, as the partial index of each has them: by the number alone, PostgreSQL may walk
-    the primary key, which has what was sent too.
+    the primary key, which has what was sent too. Both bounds include their destination: below the first of all
+    destinations PostgreSQL would expect nothing, and sort all that it finds.
     """
-    walks = [
-        f"""
-        (SELECT {number} AS arm, q.id FROM bridge.export_queue q
-         WHERE q.state = '{state}' AND (q.destination, q.state, q.id) >= (:of_{number}, '{state}', 0)
-           AND (q.destination, q.state, q.id) < (:of_{number}, '{state}', :after)
-         ORDER BY q.destination DESC, q.state DESC, q.id DESC LIMIT {limit})
-        """
-        for number, (state, _) in enumerate(arms)
-    ]
+    walks = []
+    for number, (state, _) in enumerate(arms):
+        # that of what is held has no state
+        row, same = ("destination", "") if state is State.HELD else ("destination, q.state", f"'{state}', ")
+        walks.append(
+            f"""
+            (SELECT {number} AS arm, q.id FROM bridge.export_queue q
+             WHERE q.state = '{state}' AND (q.{row}, q.id) >= (:of_{number}, {same}0)
+               AND (q.{row}, q.id) <= (:of_{number}, {same}:after - 1)
+             ORDER BY q.destination DESC, q.state DESC, q.id DESC LIMIT {limit})
+            """
+        )
     return _Walk(
         f"""
         arms AS MATERIALIZED ({" UNION ALL ".join(walks)}),

@@ -1,12 +1,13 @@
 """What the control panel's first page reads beside the counts of items, at the same cost however large the queue is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 
 from sqlalchemy import text
 
+from totara_bridge.staging import state_arm
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.promise import bucket_of
 from totara_bridge.staging.states import Lane, State
@@ -45,7 +46,16 @@ def oldest_waiting(transaction: Transaction, destinations: Sequence[str]) -> Map
     in each state. Items are numbered as they come, so only an old one behind a thousand that were queued after it, as
     one that a person had sent again, can be missed; and what is shown costs the same with a million waiting.
     """
-    rows = transaction.execute(_OLDEST, {"destinations": list(destinations)})
+    if not destinations:
+        return {}
+    kinds = " UNION ALL ".join(each for number in range(len(destinations)) for each in _oldest(number))
+    statement = text(
+        f"""
+        SELECT DISTINCT ON (destination) destination, state, staged_at FROM ({kinds}) kinds
+        WHERE lane <> 'backfill' ORDER BY destination, staged_at, state
+        """
+    )
+    rows = transaction.execute(statement.bindparams(*state_arm.parameters(destinations)))
     return {row.destination: Oldest(row.staged_at, State(row.state)) for row in rows}
 
 
@@ -86,35 +96,23 @@ def _delay(counted: Sequence[tuple[int, int]], promise: timedelta) -> Delay:
 _LOOKED_AT = 1000
 
 
+def _oldest(number: int) -> Iterator[str]:
+    """SQL: the first of each kind of a destination, each by a partial index of its own."""
+    for lane in (Lane.FRESH, Lane.RETRY):
+        due = f"q.lane = '{lane}' AND q.state IN ('queued', 'failed') AND q.shadowed_at IS NULL"
+        yield _some(f"q.destination = :of_{number} AND {due}", "q.next_attempt_at, q.id")
+    for state in (State.QUEUED, State.FAILED, State.HELD, State.DEAD):
+        yield _some(state_arm.is_in(state, number), state_arm.OLDEST_FIRST)
+    yield _some(f"q.destination = :of_{number} AND q.state = 'sending'", "q.lease_until")
+
+
 def _some(condition: str, order: str) -> str:
     """SQL: the first of a kind; the backfill lane is left out after, or a large one would be read to its end."""
     return f"""
-        (SELECT q.state, q.lane, q.staged_at FROM bridge.export_queue q
-         WHERE q.destination = d.destination AND {condition} ORDER BY {order} LIMIT {_LOOKED_AT})
+        (SELECT q.destination, q.state, q.lane, q.staged_at FROM bridge.export_queue q
+         WHERE {condition} ORDER BY {order} LIMIT {_LOOKED_AT})
     """
 
-
-# each by a partial index of its own
-_KINDS = (
-    *(
-        _some(
-            f"q.lane = '{lane}' AND q.state IN ('queued', 'failed') AND q.shadowed_at IS NULL",
-            "q.next_attempt_at, q.id",
-        )
-        for lane in (Lane.FRESH, Lane.RETRY)
-    ),
-    *(_some(f"q.state = '{state}'", "q.id") for state in (State.QUEUED, State.FAILED, State.HELD, State.DEAD)),
-    _some("q.state = 'sending'", "q.lease_until"),
-)
-
-_OLDEST = text(
-    f"""
-    SELECT DISTINCT ON (d.destination) d.destination, kinds.state, kinds.staged_at
-    FROM unnest(cast(:destinations AS text[])) d (destination)
-    CROSS JOIN LATERAL ({" UNION ALL ".join(_KINDS)}) kinds
-    WHERE kinds.lane <> 'backfill' ORDER BY d.destination, kinds.staged_at, kinds.state
-    """
-)
 
 _DELAYS = text(
     """

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from anyio import CapacityLimiter
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import QueryCanceled, ReadOnlySqlTransaction
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -141,10 +141,12 @@ def _unavailable(error: Exception | None = None) -> Problem:
     """
     if error is not None:
         log.warning("A request is answered with 503, for the staging database does not answer: %s", _first_line(error))
+    stopped = isinstance(getattr(error, "orig", None), QueryCanceled)
+    what = "needed too long for this and was stopped" if stopped else "does not answer now"
     return Problem(
         503,
         "unavailable",
-        "The bridge's database does not answer now: nothing was lost, ask again in half a minute.",
+        f"The bridge's database {what}: nothing was lost, ask again in half a minute.",
         headers={"Retry-After": "30"},
     )
 

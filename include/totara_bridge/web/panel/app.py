@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Response
 from sqlalchemy import Engine
 from starlette.routing import Mount
 
@@ -24,6 +24,7 @@ from totara_bridge.web.panel import (
 from totara_bridge.web.panel.access import MAY_LOOK
 from totara_bridge.web.panel.refused import HANDLERS
 from totara_bridge.web.panel.static import PageFiles
+from totara_bridge.web.problem import PRIVATE
 from totara_bridge.web.service import Service
 
 #: Requests that one process waits for the database with.
@@ -48,6 +49,11 @@ _ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
+async def kept_nowhere(response: Response) -> None:
+    """Have no browser and no proxy keep what is answered: it names learners, and may be a token."""
+    response.headers.update(PRIVATE)
+
+
 def panel_app(service: Service | None) -> FastAPI:
     """The app without its prefix.
 
@@ -61,7 +67,7 @@ def panel_app(service: Service | None) -> FastAPI:
     )
     app.state.service = service
     for router in _ROUTERS:
-        app.include_router(router, prefix="/api", dependencies=[MAY_LOOK])
+        app.include_router(router, prefix="/api", dependencies=[MAY_LOOK, Depends(kept_nowhere)])
     return app
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from totara_bridge.completion import storable
 from totara_bridge.route import Route, SiteCode
@@ -11,7 +11,18 @@ from totara_bridge.staging.selection import Action, Selection
 from totara_bridge.staging.states import Kind, Lane, State
 from totara_bridge.web.pull.written import Time
 
-_Word = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable)]
+
+def _without_blanks_around(word: object) -> object:
+    """As the form of a run reads it, which drops a line of blanks: a destination of that name would be all of them."""
+    return word.strip() if isinstance(word, str) else word
+
+
+_Word = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    BeforeValidator(_without_blanks_around),
+    AfterValidator(storable),
+]
 _Few = Field(max_length=50)
 
 _FINGERPRINT = re.compile("[0-9a-f]{8}", re.ASCII)

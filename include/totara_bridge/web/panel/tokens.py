@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from totara_bridge import api_token
@@ -54,7 +54,7 @@ def listed(staging: Staging) -> dict[str, Any]:
 
 
 @router.post("/tokens", dependencies=_CHANGES, status_code=201)
-def issue(asked: Issue, person: Person, staging: Staging, response: Response) -> dict[str, Any]:
+def issue(asked: Issue, person: Person, staging: Staging) -> dict[str, Any]:
     """Give a caller its first token, or one after all others have ended."""
     lasts = None if asked.days is None else timedelta(days=asked.days)
     with staging.change() as transaction:
@@ -67,17 +67,15 @@ def issue(asked: Issue, person: Person, staging: Staging, response: Response) ->
             by=person,
             now=staging.clock(),
         )
-    _keep_nowhere(response)
     return {"id": issued.id, "caller": asked.caller, "token": issued.token, "expires_at": issued.expires_at}
 
 
 @router.post("/tokens/{caller}/rotate", dependencies=_CHANGES, status_code=201)
-def rotate(caller: str, asked: Rotate, person: Person, staging: Staging, response: Response) -> dict[str, Any]:
+def rotate(caller: str, asked: Rotate, person: Person, staging: Staging) -> dict[str, Any]:
     """Give a caller a new token; the one it has lives on for the overlap."""
     overlap = timedelta(hours=asked.overlap_hours)
     with staging.change() as transaction:
         rotated = api_token.rotate(transaction, caller=caller, overlap=overlap, by=person, now=staging.clock())
-    _keep_nowhere(response)
     new = {"id": rotated.new.id, "caller": caller, "token": rotated.new.token, "expires_at": rotated.new.expires_at}
     return new | {"old": list(rotated.old), "old_until": rotated.old_until}
 
@@ -87,10 +85,6 @@ def revoke(number: int, _: Revoke, person: Person, staging: Staging) -> dict[str
     """End a token now and for good; again, nothing more happens."""
     with staging.change() as transaction:
         return {"revoked": api_token.revoke(transaction, number, by=person, now=staging.clock())}
-
-
-def _keep_nowhere(response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"
 
 
 def _shown(token: Token, now: datetime) -> dict[str, Any]:

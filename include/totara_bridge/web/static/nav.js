@@ -6,6 +6,7 @@ import { useData } from "./lib/data.js";
 import { usePlace } from "./lib/place.js";
 import { Boundary } from "./parts/boundary.js";
 import { Loaded, Loading } from "./parts/loaded.js";
+import { TabList } from "./parts/tab_list.js";
 import { Toasts } from "./parts/toasts.js";
 import { Guide } from "./tabs/guide.js";
 import { Logs } from "./tabs/logs.js";
@@ -78,9 +79,7 @@ function Tabs({ frame }) {
     <${C.Box}>
       ${frame.enabled ? null : html`<${SwitchedOff} />`}
       <${C.Tabs.Root} value=${now} lazyMount unmountOnExit onValueChange=${(/** @type {any} */ to) => place.go({ tab: to.value })}>
-        <${C.Tabs.List} overflowX="auto">
-          ${shown.map((tab) => html`<${C.Tabs.Trigger} key=${tab.name} value=${tab.name} flexShrink="0" whiteSpace="nowrap">${tab.label}<//>`)}
-        <//>
+        <${TabList} tabs=${shown} now=${now} />
         ${shown.map(
           (tab) => html`
             <${C.Tabs.Content} key=${tab.name} value=${tab.name} data-testid=${`tab-${tab.name}`}>
@@ -100,7 +99,7 @@ function SwitchedOff() {
       <${C.Alert.Content}>
         <${C.Alert.Title}>The integration is switched off<//>
         <${C.Alert.Description}>
-          Nothing is extracted or sent, and what is due waits; nothing is lost. Who may manage can switch it on in Settings.
+          Nothing is extracted or sent, and what is due waits; nothing is lost. Whoever may manage can switch it on in Settings.
         <//>
       <//>
     <//>

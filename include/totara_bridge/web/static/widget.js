@@ -44,7 +44,7 @@ function Numbers({ totals, alerts, destinations }) {
               to=${linkTo({ tab: "queue", state })} testid=${`oracle-${state}`} />
           `;
         })}
-        <${StatBox} label="Delivered" value=${totals.sent_last_day} help="in the last 24 hours" to=${linkTo({ tab: "queue", state: "sent" })}
+        <${StatBox} label="Delivered" value=${totals.sent_last_day} help="in the last 24 hours" to=${linkTo({ tab: "overview" })}
           testid="oracle-sent" />
         <${StatBox} label="Open alerts" value=${alerts.length} help=${alerts[0]?.subject} tone=${alerts.length ? "warning" : undefined}
           to=${linkTo({ tab: "overview" })} testid="oracle-alerts" />

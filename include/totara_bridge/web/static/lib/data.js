@@ -67,7 +67,8 @@ export function useData(path, query = {}, { every } = {}) {
     const old = Date.now() - entry(key).kept.at;
     if (old > 2_000) reload();
     if (!every) return undefined;
-    const again = () => document.visibilityState === "visible" && reload();
+    // what is on its way is waited for: asked anew each time, an answer slower than this would never be heard
+    const again = () => document.visibilityState === "visible" && !entry(key).kept.loading && reload();
     const timer = setInterval(again, every * 1000);
     document.addEventListener("visibilitychange", again);
     return () => {

@@ -44,14 +44,14 @@ async function fetched(method, url, body, signal) {
     options.body = JSON.stringify(body);
     options.headers = { "Content-Type": "application/json" };
   }
-  let answer;
+  let answer, said;
   try {
     answer = await fetch(url, options);
+    said = await answer.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new HttpError(0, "Airflow does not answer. Look whether its API server runs, then try again.");
   }
-  const said = await answer.text();
   if (!answer.ok) throw refused(answer.status, said);
   try {
     return said ? JSON.parse(said) : null;

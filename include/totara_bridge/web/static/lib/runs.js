@@ -4,7 +4,8 @@ import { airflow } from "./http.js";
 import { useData } from "./data.js";
 import { useEffect, useState } from "./html.js";
 
-const PAUSE = 1_500; // milliseconds between two looks
+const PAUSE = 1_500; // milliseconds between two looks, at first
+const LONGEST_PAUSE = 15_000; // of a run that waits, for a paused DAG perhaps
 const ENDED = new Set(["success", "failed"]);
 
 /** An address of Airflow's API for `useData`. @param {string} path such as "dags/push_completions" */
@@ -27,7 +28,7 @@ export async function trigger(dag, conf) {
  */
 export async function follow(dag, run, seen = () => {}) {
   let misses = 0;
-  for (;;) {
+  for (let pause = PAUSE; ; pause = Math.min(pause * 1.1, LONGEST_PAUSE)) {
     try {
       const { state } = await airflow("GET", runs(dag, run));
       misses = 0;
@@ -37,7 +38,7 @@ export async function follow(dag, run, seen = () => {}) {
       misses += 1; // the API server may be starting anew: the run goes on without it
       if (misses > 20) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 

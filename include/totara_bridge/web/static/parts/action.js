@@ -25,6 +25,8 @@ import { RunDialog } from "./run_dialog.js";
  * @property {string} [size]
  * @property {boolean | string} [disabled] as a string: why
  * @property {(counts: Record<string, number>) => string} [done] what has happened, as a sentence
+ * @property {(open: boolean) => void} [opened] told when the dialog opens and closes
+ * @property {() => void} [after] what is done once the dialog is closed in which a run was started
  * @property {string} [testid]
  */
 
@@ -36,7 +38,14 @@ export function Action(props) {
   const why = useId();
   if (!manages) return null;
   const reason = enabled ? disabled : "The integration is switched off.";
-  const open = () => setOpening(({ turn }) => ({ turn: turn + 1, open: true }));
+  const open = () => {
+    setOpening(({ turn }) => ({ turn: turn + 1, open: true }));
+    props.opened?.(true);
+  };
+  const close = () => {
+    setOpening((now) => ({ ...now, open: false }));
+    props.opened?.(false);
+  };
   return html`
     <${C.Stack} gap=${1} align="start" display="inline-flex">
       <${C.Button} size=${size} variant=${variant} colorPalette=${tone} disabled=${Boolean(reason)} onClick=${open}
@@ -44,18 +53,21 @@ export function Action(props) {
         data-testid=${props.testid ?? `action-${name}`}>
         ${label}
       <//>
-      ${typeof reason === "string" ? html`<${C.Text} id=${why} fontSize="xs" color="fg.muted">${reason}<//>` : null}
+      ${typeof reason === "string" ? html`<${enabled ? Why : C.VisuallyHidden} id=${why}>${reason}<//>` : null}
       ${
         opening.turn
           ? html`
               <${RunDialog} key=${opening.turn} action=${{ count: (/** @type {any} */ conf) => counted(name, conf), ...props }}
-                open=${opening.open} onClose=${() => setOpening((now) => ({ ...now, open: false }))} />
+                open=${opening.open} onClose=${close} />
             `
           : null
       }
     <//>
   `;
 }
+
+/** That all is switched off is seen above the tabs already. @param {any} props */
+const Why = (props) => html`<${C.Text} fontSize="xs" color="fg.muted" ...${props} />`;
 
 /** What a run with this very conf would do. @param {string} name @param {Record<string, any>} conf @returns {Promise<Counted>} */
 const counted = (name, conf) => change(`actions/${name}/count`, { conf });

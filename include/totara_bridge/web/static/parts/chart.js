@@ -105,7 +105,10 @@ function Axes({ hours, top, width, x, y }) {
   const zone = useZone();
   const days = hours.length > 1 && Date.parse(hours[hours.length - 1]) - Date.parse(hours[0]) > 2 * 86_400_000;
   const room = Math.max(2, Math.floor((width - EDGE.left) / 80));
-  const every = Math.max(1, Math.ceil(hours.length / room));
+  const words = hours.map((hour) => tick(hour, zone, days));
+  // a day is named where it begins, and once
+  const marks = words.map((_, place) => place).filter((place) => !days || (place && words[place] !== words[place - 1]));
+  const every = Math.max(1, Math.ceil(marks.length / room));
   const quarters = top < 4 ? [0, 1] : [0, 0.25, 0.5, 0.75, 1];
   return html`
     <g style=${{ fontSize: 11 }} fill="currentColor" aria-hidden="true">
@@ -117,9 +120,9 @@ function Axes({ hours, top, width, x, y }) {
           </g>
         `,
       )}
-      ${hours.map((hour, place) =>
-        place % every ? null : html`<text key=${hour} x=${x(place)} y=${HEIGHT - 6} textAnchor="middle">${tick(hour, zone, days)}</text>`,
-      )}
+      ${marks
+        .filter((_, nth) => nth % every === 0)
+        .map((place) => html`<text key=${hours[place]} x=${x(place)} y=${HEIGHT - 6} textAnchor="middle">${words[place]}</text>`)}
     </g>
   `;
 }

@@ -5,6 +5,7 @@ import { usePlace } from "../lib/place.js";
 import { fromZone, inZone, useZone } from "../lib/zone.js";
 
 const REST = 300; // milliseconds without a key before it is looked for
+const LAST = { date: "9999-12-31", "datetime-local": "9999-12-31T23:59" }; // without it browsers take years of six digits
 
 /** The cursors that mean nothing any more once a filter has changed. */
 const Cursors = createContext(/** @type {string[]} */ (["after"]));
@@ -109,7 +110,7 @@ function Chips({ name, label, offered, values, put }) {
   return html`
     <${C.Box} role="group" aria-labelledby=${id}>
       <${C.Text} id=${id} fontSize="sm" fontWeight="medium" mb=${1}>${label}<//>
-      <${C.Flex} wrap="wrap" gap=${1}>
+      <${C.Flex} wrap="wrap" gap=${1} minH="9" align="center">
         ${offered.map((each) => {
           const on = values.includes(each.value);
           return html`
@@ -129,13 +130,14 @@ function Chips({ name, label, offered, values, put }) {
 export function DateFilter({ name, label, day = false }) {
   const zone = useZone();
   const { value, put } = useFilter(name);
+  const type = day ? "date" : "datetime-local";
   const typed = useTyped(day ? value : inZone(value, zone), (text) =>
     put(day ? text : fromZone(text, zone), { replace: true }),
   );
   return html`
     <${Labelled} label=${day ? label : `${label} (${zone})`} width="auto">
       ${(/** @type {string} */ id) => html`
-        <${C.Input} id=${id} size="sm" name=${name} type=${day ? "date" : "datetime-local"} width="auto" ...${typed} />
+        <${C.Input} id=${id} size="sm" name=${name} type=${type} max=${LAST[type]} width="auto" ...${typed} />
       `}
     <//>
   `;

@@ -27,7 +27,7 @@ export function Empty({ title, words }) {
   return html`
     <${C.EmptyState.Root} size="sm" data-testid="empty">
       <${C.EmptyState.Content}>
-        <${C.EmptyState.Title}>${title}<//>
+        <${C.EmptyState.Title} as="p">${title}<//>
         ${words ? html`<${C.EmptyState.Description}>${words}<//>` : null}
       <//>
     <//>

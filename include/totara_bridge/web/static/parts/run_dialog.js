@@ -30,9 +30,13 @@ export function RunDialog({ action, open, onClose }) {
     setValues((/** @type {any} */ now) => ({ ...now, ...(typeof name === "string" ? { [name]: value } : name) }));
   const asking = at.phase === "asking" || at.phase === "starting";
   const ready = at.phase === "asking" && !found.loading && found.told && found.told.items !== 0;
+  const close = () => {
+    onClose();
+    if (!asking) action.after?.();
+  };
   const footer = html`
     <${C.HStack} wrap="wrap" justify="end">
-      <${C.Button} variant="outline" disabled=${at.phase === "starting"} onClick=${onClose}>${asking ? "Cancel" : "Close"}<//>
+      <${C.Button} variant="outline" disabled=${at.phase === "starting"} onClick=${close}>${asking ? "Cancel" : "Close"}<//>
       ${
         asking
           ? html`
@@ -44,7 +48,7 @@ export function RunDialog({ action, open, onClose }) {
     <//>
   `;
   return html`
-    <${Dialog} open=${open} title=${action.title} onClose=${onClose} busy=${at.phase === "starting"} footer=${footer}>
+    <${Dialog} open=${open} title=${action.title} onClose=${close} busy=${at.phase === "starting"} footer=${footer}>
       ${asking ? html`<${Asking} action=${action} values=${values} set=${set} found=${found} error=${at.error} />` : null}
       ${asking ? null : html`<${Going} dag=${action.dag} at=${at} />`}
     <//>
@@ -58,6 +62,7 @@ export function RunDialog({ action, open, onClose }) {
 function useCount(count, conf, open) {
   const asked = JSON.stringify(conf);
   const [told, setTold] = useState(/** @type {{asked?: string, told?: import("./action.js").Counted, error?: Error}} */ ({}));
+  const [turn, setTurn] = useState(0);
   useEffect(() => {
     if (!open) return undefined;
     let wanted = true;
@@ -70,9 +75,13 @@ function useCount(count, conf, open) {
       wanted = false;
       clearTimeout(timer);
     };
-  }, [asked, open]);
+  }, [asked, open, turn]);
   const loading = told.asked !== asked;
-  return { loading, told: loading ? undefined : told.told, error: loading ? undefined : told.error };
+  const again = () => {
+    setTold({});
+    setTurn(turn + 1);
+  };
+  return { again, loading, told: loading ? undefined : told.told, error: loading ? undefined : told.error };
 }
 
 /** @param {Asked} action @param {boolean} open */
@@ -154,13 +163,14 @@ const name = (pointer) => pointer.replace(/^[#/]*(conf[./])?/, "").split(/[./]/)
 
 /** @param {{found: ReturnType<typeof useCount>, marked: string[]}} props */
 function WouldDo({ found, marked }) {
-  const { loading, told, error } = found;
+  const { again, loading, told, error } = found;
   const marks = error instanceof HttpError && marked.length === error.errors.length ? marked.length : 0;
   return html`
     <${C.Box} role="status" aria-live="polite" minH="1.5em" fontWeight="medium" data-testid="would-do" data-loading=${loading}>
       ${loading ? html`<${C.HStack} color="fg.muted"><${C.Spinner} size="xs" /><${C.Text}>Counting …<//><//>` : null}
       ${told ? html`<${C.Text}>${told.sentence}<//>` : null}
-      ${error ? html`<${C.Text} color="fg.error">${marks ? "Correct what is marked above, then it is counted." : error.message}<//>` : null}
+      ${error ? html`<${C.Text} color="red.fg">${marks ? "Correct what is marked above, then it is counted." : error.message}<//>` : null}
+      ${error && !marks ? html`<${C.Button} mt=${2} size="sm" variant="outline" onClick=${again}>Try again<//>` : null}
     <//>
   `;
 }

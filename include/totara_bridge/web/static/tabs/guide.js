@@ -41,7 +41,7 @@ function Address({ address }) {
       <${Copy} text=${address} label="Copy address" />
       <${C.Box} flex="1" />
       <${C.Button} asChild size="sm" colorPalette="brand">
-        <${R.Link} to=${linkTo({ tab: "overview" })}>Make a token: Quick setup<//>
+        <${R.Link} to=${linkTo({ tab: "overview" })}>Issue a token: Quick setup<//>
       <//>
     <//>
   `;

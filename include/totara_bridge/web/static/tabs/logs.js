@@ -119,7 +119,7 @@ function Audit() {
         <${Download} path="audit.csv" query=${query} label="All of these as CSV" />
       <//>
       <${Page} from=${page} columns=${AUDIT_COLUMNS} caption="What people had done, the newest first"
-        nothing="Nobody did such a thing" onOpen=${(/** @type {any} */ row) => place.set({ row: row.id })} />
+        nothing="No such entry" onOpen=${(/** @type {any} */ row) => place.set({ row: row.id })} />
       <${DoneDialog} row=${rows.find((/** @type {any} */ each) => String(each.id) === place.get("row"))} words=${words.data?.actions}
         onClose=${() => place.set({ row: "" })} />
     <//>

@@ -81,4 +81,4 @@ function Nothing({ more, deep }) {
 
 const LATER = ["None among those that were looked through", "One page looks through 50 000 items: Older looks through the next."];
 const NO_OLDER = ["No older items", "Newest leads back to the first page."];
-const NONE = ["No items", "Nothing in the queue is all that the filters ask for. What was purged is not here any more."];
+const NONE = ["No items", "Nothing in the queue is what the filters ask for. What was purged is not here any more."];

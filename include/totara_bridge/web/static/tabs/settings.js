@@ -5,6 +5,7 @@ import { useData } from "../lib/data.js";
 import { useFrame } from "../lib/frame.js";
 import { usePlace } from "../lib/place.js";
 import { Loaded } from "../parts/loaded.js";
+import { TabList } from "../parts/tab_list.js";
 import { Connections } from "./settings/connections.js";
 import { Reload } from "./settings/saving.js";
 import { SECTIONS } from "./settings/sections.js";
@@ -25,9 +26,7 @@ export function Settings() {
       ${manages ? null : html`<${OnlyLooking} />`}
       <${C.Tabs.Root} value=${now} variant="subtle" size="sm" lazyMount unmountOnExit
         onValueChange=${(/** @type {any} */ to) => place.set({ section: to.value })}>
-        <${C.Tabs.List} overflowX="auto" maxW="100%" aria-label="Sections of the settings">
-          ${SECTIONS.map((each) => html`<${C.Tabs.Trigger} key=${each.name} value=${each.name} whiteSpace="nowrap" flexShrink=${0}>${each.title}<//>`)}
-        <//>
+        <${TabList} tabs=${SECTIONS.map(({ name, title: label }) => ({ name, label }))} now=${now} label="Sections of the settings" />
         ${SECTIONS.map(
           (each) => html`
             <${C.Tabs.Content} key=${each.name} value=${each.name} data-testid=${`section-${each.name}`}>

@@ -9,6 +9,7 @@ import { Dialog } from "../../parts/dialog.js";
 import { Loaded } from "../../parts/loaded.js";
 import { Outcome } from "../../parts/state.js";
 import { When } from "../../parts/when.js";
+import { indented } from "../queue/indented.js";
 import { Facts } from "./facts.js";
 
 /** @param {{number: string, onClose: () => void}} props `number`: of the request in the log; empty: none is shown */
@@ -55,11 +56,11 @@ function Bodies({ body }) {
     <${C.Box} mt=${4}>
       <${C.Text} color="fg.muted">What names a learner was taken out before these were kept.<//>
       <${C.Heading} as="h3" size="sm" mt=${3}>What was sent<//>
-      <${Code} text=${readable(body.request)} label="What was sent" wrap />
+      <${Code} text=${indented(body.request)} label="What was sent" wrap />
       <${C.Heading} as="h3" size="sm" mt=${3}>What was answered<//>
       ${body.answer === null
         ? html`<${C.Text}>Nothing.<//>`
-        : html`<${Code} text=${readable(body.answer)} label="What was answered" wrap />`}
+        : html`<${Code} text=${indented(body.answer)} label="What was answered" wrap />`}
     <//>
   `;
 }
@@ -67,17 +68,8 @@ function Bodies({ body }) {
 function NotKept() {
   return html`
     <${C.Text} mt=${4} color="fg.muted">
-      Its bodies were not kept. Which are, the setting keep_bodies says: ${" "}
-      <${C.Link} asChild variant="underline"><${R.Link} to=${linkTo({ tab: "settings" })}>Settings<//><//>.
+      Its bodies were not kept. Which are kept is set by${" "}
+      <${C.Link} asChild variant="underline"><${R.Link} to=${linkTo({ tab: "settings", section: "push" })}>Keep bodies, in Settings<//><//>.
     <//>
   `;
-}
-
-/** JSON with its lines broken; anything else as it is. @param {string} text */
-function readable(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
 }

@@ -1,8 +1,9 @@
 // @ts-check
 // What a manager can have done to many items at once: each is counted first, then a run of its DAG does it.
 import { C, html } from "../../lib/html.js";
-import { counted } from "../../lib/written.js";
+import { counted, number } from "../../lib/written.js";
 import { Action } from "../../parts/action.js";
+import { done, reason } from "../queue/requeued.js";
 import { Check, Choose, Field, whole } from "./fields.js";
 import { Section } from "./section.js";
 
@@ -25,29 +26,26 @@ export function Actions({ destinations }) {
 
 /** @param {{codes: string[]}} props */
 function Requeue({ codes }) {
-  const conf = (/** @type {Values} */ { failed, dead, destination, reason }) => ({
+  const conf = (/** @type {Values} */ { failed, dead, destination, reason: why }) => ({
     action: "requeue",
     states: [failed && "failed", dead && "dead"].filter(Boolean),
     destinations: destination ? [destination] : null,
-    reason: reason.trim() || null,
+    reason: why.trim() || null,
     dry_run: false,
   });
   const form = (/** @type {FormProps} */ at) => html`
     <${C.Stack} gap=${4}>
       <${C.HStack} gap=${6}><${Check} at=${at} name="failed" label="Failed" /><${Check} at=${at} name="dead" label="Dead" /><//>
       <${Choose} at=${at} name="destination" of="destinations" label="Destination" choices=${codes} />
-      <${Field} at=${at} name="reason" label="Reason" help="Kept in the trace of each item. No names of learners, please." />
+      ${reason()(at)}
     <//>
   `;
   return html`
     <${Action} name="requeue" label="Requeue failed and dead" title="Send failed and dead items again" dag="requeue_completions"
       initial=${{ failed: true, dead: true, destination: "", reason: "" }} conf=${conf} form=${form} testid="action-requeue"
-      done=${(/** @type {any} */ found) => `${counted(found.done, "item was", "items were")} requeued${left(found.refused)}.`} />
+      done=${done("requeued")} />
   `;
 }
-
-/** @param {number} refused */
-const left = (refused) => (refused ? `, ${counted(refused, "was", "were")} left as they are` : "");
 
 /** @param {{codes: string[]}} props */
 function Backfill({ codes }) {
@@ -68,11 +66,12 @@ function Backfill({ codes }) {
       <${Check} at=${at} name="resend" label="Send again what was delivered, too" />
     <//>
   `;
-  const done = (/** @type {any} */ found) =>
-    `${counted(found.queued_now, "completion was", "completions were")} queued, ${found.held_now} held, ${found.resent_now} queued to be sent again.`;
+  const told = (/** @type {any} */ found) =>
+    `${counted(found.queued_now, "completion was", "completions were")} queued, ${number(found.held_now)} held, ` +
+    `${number(found.resent_now)} queued to be sent again.`;
   return html`
     <${Action} name="backfill" label="Backfill" title="Queue past completions" dag="backfill_completions" testid="action-backfill"
-      initial=${{ from_date: BEGIN, to_date: "", destination: "", resend: false }} conf=${conf} form=${form} done=${done} />
+      initial=${{ from_date: BEGIN, to_date: "", destination: "", resend: false }} conf=${conf} form=${form} done=${told} />
   `;
 }
 
@@ -90,12 +89,12 @@ const PurgeLogs = () => html`
 function Purge({ name, only, label, title, field, days, help }) {
   const conf = (/** @type {Values} */ values) => ({ [name]: whole(values[name]), only, dry_run: false });
   const form = (/** @type {FormProps} */ at) => html`<${Field} at=${at} name=${name} label=${field} type="number" help=${help} />`;
-  const done = (/** @type {any} */ found) =>
+  const told = (/** @type {any} */ found) =>
     only[0] === "items"
       ? `${counted(found.items, "item was", "items were")} deleted.`
-      : `${counted(found.log_rows, "row", "rows")} of the export log were deleted, and ${counted(found.kept_bodies, "body", "bodies")}.`;
+      : `Deleted from the export log: ${counted(found.log_rows, "row")} and ${counted(found.kept_bodies, "kept body", "kept bodies")}.`;
   return html`
     <${Action} name="purge" label=${label} title=${title} dag="purge_completions" tone="danger" testid=${`action-purge-${name}`}
-      initial=${{ [name]: String(days) }} conf=${conf} form=${form} done=${done} />
+      initial=${{ [name]: String(days) }} conf=${conf} form=${form} done=${told} />
   `;
 }

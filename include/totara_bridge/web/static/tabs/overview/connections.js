@@ -55,14 +55,14 @@ function Connected({ at, off }) {
   const aside = manages && at.type ? html`<${Test} at=${at} />` : null;
   return html`
     <${Row} title=${`${at.role === "site" ? "Site" : "Destination"} ${at.code}`} aside=${aside} testid=${`health-${at.connection}`}>
-      ${at.wrong ? html`<${C.HStack} align="start" color="fg.error"><${Symbol} name="warn" size="4" /><${C.Text} fontSize="sm" overflowWrap="anywhere">${at.wrong}<//><//>` : null}
+      ${at.wrong ? html`<${C.HStack} align="start" color="red.fg"><${Symbol} name="warn" size="4" /><${C.Text} fontSize="sm" overflowWrap="anywhere">${at.wrong}<//><//>` : null}
       ${at.active === false ? html`<${Fact} on=${false} words="not active: its tasks stop" />` : null}
       ${off ? html`<${Fact} on=${false} words="switched off: what is due waits" />` : null}
       ${ADDRESSES.filter(([, name]) => at[name]).map(
         ([label, name]) => html`<${C.Text} key=${name} fontSize="sm" color="fg.muted">${label} <${Address} text=${at[name]} /><//>`,
       )}
       <${C.Text} fontSize="sm" color="fg.muted">
-        Connection ${at.connection}, <${C.Link} asChild variant="underline"><${R.Link} to=${linkTo({ tab: "settings" })}>see all of it in Settings<//><//>
+        Connection ${at.connection}, <${C.Link} asChild variant="underline"><${R.Link} to=${linkTo({ tab: "settings", section: "connections" })}>see all of it in Settings<//><//>
       <//>
     <//>
   `;

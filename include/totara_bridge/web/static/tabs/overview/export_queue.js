@@ -53,7 +53,7 @@ function Destination({ of, period, named }) {
         <${Counts} counts=${of.counts} backfill=${of.by_lane.backfill} destination=${named ? of.code : undefined} />
       <//>
       <${C.Flex} wrap="wrap" gap=${3} mt=${3}>
-        <${Oldest} oldest=${of.oldest_waiting} promise=${of.promise_seconds} destination=${of.code} />
+        <${Oldest} oldest=${of.oldest_waiting} promise=${of.promise_seconds} />
         <${Delivered} of=${of} />
         <${Delay} of=${of} period=${period} />
       <//>
@@ -73,8 +73,8 @@ function Counts({ counts, backfill, destination }) {
   });
 }
 
-/** @param {{oldest: {since: string, state: string} | null, promise: number, destination: string}} props */
-function Oldest({ oldest, promise, destination }) {
+/** @param {{oldest: {since: string, state: string} | null, promise: number}} props */
+function Oldest({ oldest, promise }) {
   if (!oldest) return html`<${StatBox} label="Waits longest" value="Nothing waits" help="a backfill aside" testid="oldest" />`;
   const seconds = Math.max(0, (Date.now() - Date.parse(oldest.since)) / 1000);
   const late = seconds > promise;

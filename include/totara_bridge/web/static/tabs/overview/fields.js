@@ -4,16 +4,16 @@ import { C, html } from "../../lib/html.js";
 
 /** @typedef {import("../../parts/action.js").FormProps} FormProps */
 
-/** @param {{at: FormProps, name: string, label: string, help?: string, type?: string}} props */
-export function Field({ at, name, label, help, type = "text" }) {
+/** @param {{at: FormProps, name: string, label: string, help?: string, type?: string, most?: number}} props `most`: letters */
+export function Field({ at, name, label, help, type = "text", most }) {
   const wrong = at.errors[name];
-  const kind = type === "number" ? { inputMode: "numeric", width: "8rem" } : { type };
+  const kind = type === "number" ? { inputMode: "numeric", width: "8rem" } : { type, max: type === "date" ? "9999-12-31" : undefined };
   return html`
     <${C.Field.Root} invalid=${Boolean(wrong)} width=${type === "date" ? "auto" : undefined}>
       <${C.Field.Label}>${label}<//>
-      <${C.Input} size="sm" name=${name} autoComplete="off" value=${at.values[name]} ...${kind}
+      <${C.Input} size="sm" name=${name} autoComplete="off" maxLength=${most} value=${at.values[name]} ...${kind}
         onChange=${(/** @type {any} */ event) => at.set(name, event.target.value)} />
-      ${wrong ? html`<${C.Field.ErrorText}>${wrong}<//>` : null}
+      ${wrong ? html`<${C.Field.ErrorText} color="red.fg">${wrong}<//>` : null}
       ${help ? html`<${C.Field.HelperText}>${help}<//>` : null}
     <//>
   `;
@@ -32,7 +32,7 @@ export function Choose({ at, name, of, label, choices }) {
         <//>
         <${C.NativeSelect.Indicator} />
       <//>
-      ${at.errors[of] ? html`<${C.Field.ErrorText}>${at.errors[of]}<//>` : null}
+      ${at.errors[of] ? html`<${C.Field.ErrorText} color="red.fg">${at.errors[of]}<//>` : null}
     <//>
   `;
 }

@@ -47,7 +47,7 @@ function Token() {
   return html`
     <${C.Box}>
       <${C.Button} size="sm" variant="outline" disabled=${!known.data} aria-haspopup="dialog" onClick=${() => setOpen(true)} data-testid="quick-token">
-        Generate a token
+        Issue a token
       <//>
       ${open && known.data ? html`<${IssueToken} begin=${known.data} onClose=${() => setOpen(false)} />` : null}
     <//>

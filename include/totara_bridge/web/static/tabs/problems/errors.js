@@ -1,34 +1,41 @@
 // @ts-check
 // Failed and dead items by what went wrong: how many, since when, what to do about it, and the buttons that do it.
-import { C, R, html } from "../../lib/html.js";
-import { change } from "../../lib/http.js";
+import { C, R, html, useState } from "../../lib/html.js";
 import { useFrame } from "../../lib/frame.js";
 import { linkTo } from "../../lib/place.js";
-import { counted } from "../../lib/written.js";
 import { Action } from "../../parts/action.js";
 import { Empty } from "../../parts/loaded.js";
 import { Number } from "../../parts/number.js";
 import { State } from "../../parts/state.js";
 import { When } from "../../parts/when.js";
-import { Field } from "../overview/fields.js";
+import { countCancel, done, reason } from "../queue/requeued.js";
 
 /**
  * @typedef {{destination: string, fingerprint: string, error_class: string, error_code: string | null, sample: string | null,
  *   sample_item: number, failed: number, dead: number, first_at: string, last_at: string, what_to_do: string}} Group
  */
 
+/** @param {Group} group */
+const keyOf = (group) => `${group.destination} ${group.fingerprint}`;
+
 /** @param {{groups: Group[]}} props */
 export function Errors({ groups }) {
-  if (!groups.length) return html`<${Empty} title="No item is failed or dead" />`;
+  // a requeued group is gone at the next look, and would take the open dialog and what it says along
+  const [acting, setActing] = useState(/** @type {Group | null} */ (null));
+  const gone = acting && !groups.some((each) => keyOf(each) === keyOf(acting));
+  const shown = gone ? [acting, ...groups] : groups;
+  if (!shown.length) return html`<${Empty} title="No item is failed or dead" />`;
   return html`
     <${C.Stack} gap=${3}>
-      ${groups.map((group) => html`<${Card} key=${`${group.destination} ${group.fingerprint}`} group=${group} />`)}
+      ${shown.map(
+        (group) => html`<${Card} key=${keyOf(group)} group=${group} opened=${(/** @type {boolean} */ open) => setActing(open ? group : null)} />`,
+      )}
     <//>
   `;
 }
 
-/** @param {{group: Group}} props */
-function Card({ group }) {
+/** @param {{group: Group, opened: (open: boolean) => void}} props */
+function Card({ group, opened }) {
   const { destination, fingerprint, error_class, error_code, sample } = group;
   const states = /** @type {const} */ (["dead", "failed"]).filter((state) => group[state]);
   const queue = (/** @type {any} */ state) => linkTo({ tab: "queue", state, destination, error: fingerprint });
@@ -46,46 +53,33 @@ function Card({ group }) {
           First <${When} at=${group.first_at} />, last <${When} at=${group.last_at} />;${" "}
           <${C.Link} asChild variant="underline"><${R.Link} to=${linkTo({ tab: "queue", item: group.sample_item })}>the newest of them<//><//>
         <//>
-        <${Actions} group=${group} states=${states} />
+        <${Actions} group=${group} states=${states} opened=${opened} />
       <//>
     <//>
   `;
 }
 
-/** @param {{group: Group, states: string[]}} props */
-function Actions({ group, states }) {
+/** @param {{group: Group, states: string[], opened: (open: boolean) => void}} props */
+function Actions({ group, states, opened }) {
   const { destinations } = useFrame();
   const { destination, fingerprint } = group;
   const known = destinations.some((each) => each.code === destination);
   const of = (/** @type {string} */ action) => ({
     name: "requeue",
     dag: "requeue_completions",
-    conf: (/** @type {any} */ { reason }) => ({
-      action, states, destinations: [destination], fingerprint, reason: reason.trim() || null, dry_run: false,
+    conf: (/** @type {any} */ { reason: why }) => ({
+      action, states, destinations: [destination], fingerprint, reason: why.trim() || null, dry_run: false,
     }),
     initial: { reason: "" },
+    opened,
     disabled: known ? false : `bridge.toml does not name ${destination}.`,
   });
   return html`
     <${C.HStack} wrap="wrap" align="start">
       <${Action} ...${of("requeue")} label="Requeue" title="Have the items of this group sent again" done=${done("requeued")}
-        form=${reason("Reason", "Kept in the trace of each item. No names of learners, please.")} testid="requeue-group" />
-      <${Action} ...${of("cancel")} label="Cancel items" title="Cancel the items of this group" tone="danger" count=${counting}
-        done=${done("cancelled")} form=${reason("Reason, needed", "Kept in the trace of each item. No names of learners, please.")}
-        testid="cancel-group" />
+        form=${reason()} testid="requeue-group" />
+      <${Action} ...${of("cancel")} label="Cancel items" title="Cancel the items of this group" tone="danger" count=${countCancel}
+        done=${done("cancelled")} form=${reason(true)} testid="cancel-group" />
     <//>
   `;
 }
-
-/** @param {string} label @param {string} help @returns {(at: import("../../parts/action.js").FormProps) => any} */
-const reason = (label, help) => (at) => html`<${Field} at=${at} name="reason" label=${label} help=${help} />`;
-
-/** Without a reason the server refuses to cancel, and would be asked in vain. @param {Record<string, any>} conf */
-const counting = (conf) =>
-  conf.reason ? change("actions/requeue/count", { conf }) : Promise.resolve({ sentence: "Say why, and they are counted.", items: 0 });
-
-/** @param {string} verb @returns {(counts: Record<string, number>) => string} */
-const done = (verb) => (counts) => {
-  const left = counts.refused ? ` ${counted(counts.refused, "other")} stayed as they were: their traces say why.` : "";
-  return `${counted(counts.done, "item was", "items were")} ${verb}.${left}`;
-};

@@ -16,7 +16,8 @@ export function List({ proof, asked, listed, to }) {
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
   const { after, ...of } = listed;
   const page = useData("proof/list", queried(asked, listed));
-  useEffect(() => heading.current?.focus(), [JSON.stringify(of)]);
+  const which = JSON.stringify(of);
+  useEffect(() => void heading.current?.focus(), [which]);
   const at = (/** @type {any} */ next) => to({ ...of, after: next });
   return html`
     <${C.Box} as="section" mt=${6} data-testid="proof-list">
@@ -79,14 +80,14 @@ function titled(proof, listed) {
 }
 
 /** @param {Words} asked @param {Words} listed */
-function queried({ by: _, ...asked }, listed) {
-  const query = { ...asked, part: listed.part, after: listed.after };
+function queried({ destination, site, from, to }, listed) {
+  const query = { destination, site, from, to, part: listed.part, after: listed.after };
   if (listed.of_course) return { ...query, site: listed.of_site, course: listed.of_course };
   if (!listed.of_month) return query;
   const [year, month] = listed.of_month.split("-").map(globalThis.Number);
   const first = `${listed.of_month}-01`;
   const last = new Date(Date.UTC(year, month, 0)).toISOString().slice(0, 10);
-  return { ...query, from: later(first, asked.from), to: asked.to && asked.to < last ? asked.to : last };
+  return { ...query, from: later(first, from), to: to && to < last ? to : last };
 }
 
 /** @param {string} one @param {string} other days as they sort */

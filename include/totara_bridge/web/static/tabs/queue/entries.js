@@ -7,6 +7,7 @@ import { Code } from "../../parts/copy.js";
 import { Loaded } from "../../parts/loaded.js";
 import { Outcome } from "../../parts/state.js";
 import { When } from "../../parts/when.js";
+import { indented } from "./indented.js";
 
 /** What each verb is called. */
 const CALLED = /** @type {Record<string, string>} */ ({
@@ -78,8 +79,8 @@ function Bodies({ id }) {
         request.body
           ? html`
               <${C.Box}>
-                <${Code} text=${request.body.request} label="Request, without what names a learner" wrap />
-                <${Code} text=${request.body.answer ?? NOTHING} label="Answer, without what names a learner" wrap />
+                <${Code} text=${indented(request.body.request)} label="Request, without what names a learner" wrap />
+                <${Code} text=${indented(request.body.answer ?? NOTHING)} label="Answer, without what names a learner" wrap />
               <//>
             `
           : html`<${C.Text} color="fg.muted">They were purged meanwhile.<//>`}

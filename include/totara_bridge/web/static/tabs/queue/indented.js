@@ -1,10 +1,11 @@
 // @ts-check
-// JSON with line breaks, to the letter else: read and written again, a long number would be another one.
+// JSON with line breaks, to the letter else: read and written again, a long number would be another one. What is no JSON stays as it is.
 
 const WORD = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
 
 /** @param {string} json */
 export function indented(json) {
+  if (!isJson(json)) return json;
   let text = "";
   let depth = 0;
   let before = "";
@@ -19,4 +20,14 @@ export function indented(json) {
     before = word;
   }
   return text;
+}
+
+/** @param {string} text */
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -107,7 +107,7 @@ function facts(item) {
 /** @param {{item: any}} props */
 function Payload({ item }) {
   if (!item.payload) return html`<${C.Text} color="fg.muted">Its learner was erased, and the payload with them.<//>`;
-  return html`<${Code} text=${indented(item.payload)} label="Payload" wrap />`;
+  return html`<${Code} text=${indented(item.payload)} label="Payload as JSON" wrap />`;
 }
 
 /** @param {{curl: {text: string | null, sentence: string | null}}} props */

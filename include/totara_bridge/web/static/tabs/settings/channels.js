@@ -54,7 +54,7 @@ function Channel({ at, channel, disabled, errors, put, remove }) {
           Remove
         <//>
       <//>
-      ${others.map((each) => html`<${C.Text} key=${each} color="fg.error" fontSize="sm">${errors[each]}<//>`)}
+      ${others.map((each) => html`<${C.Text} key=${each} color="red.fg" fontSize="sm">${errors[each]}<//>`)}
     <//>
   `;
 }
@@ -74,7 +74,7 @@ function Line({ label, error, width, children }) {
     <${C.Field.Root} invalid=${Boolean(error)} width=${width} maxW="100%" ids=${{ control: id }}>
       <${C.Field.Label}>${label}<//>
       ${children}
-      <${C.Field.ErrorText}>${error}<//>
+      <${C.Field.ErrorText} color="red.fg">${error}<//>
     <//>
   `;
 }

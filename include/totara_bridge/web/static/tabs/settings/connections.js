@@ -119,7 +119,7 @@ export function Test({ at }) {
         ${
           test.sentence
             ? html`
-                <${C.Text} color=${test.ok ? "fg.success" : "fg.error"} overflowWrap="anywhere" data-testid="tested">
+                <${C.Text} color=${test.ok ? "green.fg" : "red.fg"} overflowWrap="anywhere" data-testid="tested">
                   ${test.ok ? "✓" : "✕"} ${test.sentence} ${test.took_ms === undefined ? "" : `(${number(test.took_ms)} ms)`}
                 <//>
               `

@@ -1,6 +1,6 @@
 // @ts-check
 // Giving, replacing and taking back a token; a new one is shown once, until its dialog is closed.
-import { C, html, useState } from "../../lib/html.js";
+import { C, html, useEffect, useRef, useState } from "../../lib/html.js";
 import { refresh } from "../../lib/data.js";
 import { change } from "../../lib/http.js";
 import { Code } from "../../parts/copy.js";
@@ -36,7 +36,6 @@ export function IssueToken({ begin, onClose }) {
   const asked = useAsked();
   const [form, setForm] = useState({ caller: "", scopes: begin.scopes, networks: "", days: String(begin.days), ends: true });
   const set = (/** @type {any} */ news) => setForm({ ...form, ...news });
-  if (asked.answer) return html`<${ShownOnce} made=${asked.answer} onClose=${onClose} />`;
   const send = () =>
     asked.send("tokens", {
       caller: form.caller.trim(),
@@ -48,7 +47,7 @@ export function IssueToken({ begin, onClose }) {
     <${Asking} title="Issue a token" verb="Issue" asked=${asked} onClose=${onClose} send=${send}>
       <${C.Stack} gap=${4}>
         <${Line} label="Caller" help="The name of the system that fetches: letters, digits, dots, hyphens and underscores.">
-          <${C.Input} size="sm" value=${form.caller} autoComplete="off" autoFocus onChange=${(/** @type {any} */ event) => set({ caller: event.target.value })} />
+          <${C.Input} size="sm" value=${form.caller} autoComplete="off" onChange=${(/** @type {any} */ event) => set({ caller: event.target.value })} />
         <//>
         <${Scopes} known=${begin.scopes} chosen=${form.scopes} choose=${(/** @type {string[]} */ scopes) => set({ scopes })} />
         <${Line} label="From these networks" help="As 10.1.0.0/16 or 192.0.2.7, one per line. Empty: from anywhere.">
@@ -71,7 +70,6 @@ export function IssueToken({ begin, onClose }) {
 export function RotateToken({ token, begin, onClose }) {
   const asked = useAsked();
   const [hours, setHours] = useState(String(begin.overlap_hours));
-  if (asked.answer) return html`<${ShownOnce} made=${asked.answer} onClose=${onClose} />`;
   const send = () => asked.send(`tokens/${encodeURIComponent(token.caller)}/rotate`, { overlap_hours: whole(hours) });
   return html`
     <${Asking} title=${`Rotate the token of ${token.caller}`} verb="Rotate" asked=${asked} onClose=${onClose} send=${send}>
@@ -96,11 +94,13 @@ export function RevokeToken({ token, onClose }) {
   `;
 }
 
-/** @param {{made: New, onClose: () => void}} props */
-function ShownOnce({ made, onClose }) {
+/** @param {{made: New}} props */
+function ShownOnce({ made }) {
+  const begin = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => void begin.current?.focus(), []); // what had the focus is gone
   return html`
-    <${Dialog} open title=${`Token ${made.id} of ${made.caller}`} onClose=${onClose} footer=${html`<${C.Button} onClick=${onClose}>I have stored it<//>`}>
-      <${C.Text}>Copy it now: it is shown this once, and nobody can read it again.<//>
+    <${C.Box}>
+      <${C.Text} ref=${begin} tabIndex=${-1} outline="none">Copy it now: it is shown this once, and nobody can read it again.<//>
       <${C.Box} data-testid="new-token"><${Code} text=${made.token} label="The new token" wrap /><//>
       <${C.Text} fontSize="sm" color="fg.muted">
         ${made.expires_at ? html`<${C.Box} as="span">It lives until <${When} at=${made.expires_at} />.<//>` : "It lives until it is revoked."}
@@ -114,6 +114,12 @@ function ShownOnce({ made, onClose }) {
  * @param {{title: string, verb: string, tone?: string, asked: ReturnType<typeof useAsked>, onClose: () => void, send: () => void, children: any}} props
  */
 function Asking({ title, verb, tone = "brand", asked, onClose, send, children }) {
+  const made = asked.answer?.token ? /** @type {New} */ (asked.answer) : null;
+  if (made) {
+    const stored = html`<${C.Button} onClick=${onClose}>I have stored it<//>`;
+    // neither Escape nor a cross takes away what nobody can see again
+    return html`<${Dialog} open busy title=${`Token ${made.id} of ${made.caller}`} onClose=${onClose} footer=${stored}><${ShownOnce} made=${made} /><//>`;
+  }
   const footer = html`
     <${C.HStack}>
       <${C.Button} variant="outline" disabled=${asked.busy} onClick=${onClose}>Cancel<//>
@@ -123,7 +129,7 @@ function Asking({ title, verb, tone = "brand", asked, onClose, send, children })
   return html`
     <${Dialog} open title=${title} onClose=${onClose} busy=${asked.busy} footer=${footer}>
       ${children}
-      ${asked.error ? html`<${C.Text} role="alert" mt=${3} color="fg.error">${asked.error.message}<//>` : null}
+      ${asked.error ? html`<${C.Text} role="alert" mt=${3} color="red.fg">${asked.error.message}<//>` : null}
     <//>
   `;
 }

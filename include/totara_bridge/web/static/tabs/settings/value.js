@@ -28,7 +28,7 @@ export function Value({ setting, title, scope, own, inherited, may }) {
           ${edited.edited && may && setting.kind !== "bool" ? html`<${Buttons} edited=${edited} label=${label} />` : null}
           ${own || edited.edited ? null : html`<${C.Badge} variant="outline" size="sm">${scope === "bridge" ? "default" : "as for all"}<//>`}
         <//>
-        <${C.Field.ErrorText}>${whole}<//>
+        <${C.Field.ErrorText} color="red.fg">${whole}<//>
       <//>
       ${
         edited.changedMeanwhile
@@ -72,7 +72,7 @@ function Origin({ setting, own, forAll, inherited, may, edited, label }) {
   const back = forAll ? "Back to the default" : "Back to the value for all";
   return html`
     <${C.HStack} wrap="wrap" gap=${2} fontSize="sm" color="fg.muted">
-      ${own.wrong ? html`<${C.Text} color="fg.error">${own.wrong}<//>` : null}
+      ${own.wrong ? html`<${C.Text} color="red.fg">${own.wrong}<//>` : null}
       <${C.Text}>Set by ${own.changed_by}, <${When} at=${own.changed_at} /><//>
       ${
         may
