@@ -137,8 +137,8 @@ def take(browser: Browser, up: RunningAirflow, folder: Path) -> None:
     """Take all of them."""
     folder.mkdir(exist_ok=True)
     for picture in THEM:
-        size = {"width": picture.width, "height": picture.height}
-        with window(browser, up.address, picture.person, dark=picture.dark, **size) as at:
+        width, height = picture.width, picture.height
+        with window(browser, up.address, picture.person, dark=picture.dark, width=width, height=height) as at:
             seen = picture.show(at, up)
             if seen is not None:
                 seen.scroll_into_view_if_needed()

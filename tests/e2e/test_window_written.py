@@ -18,9 +18,9 @@ _HOST = "Object.assign(globalThis, {React: new Proxy({}, {get: () => () => null}
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
+def page(chromium: Browser) -> Iterator[Page]:
     app = Starlette(routes=[Mount("/static/{version}", PageFiles())])
-    context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
+    context = chromium.new_context(locale="en-GB", timezone_id="Europe/Berlin")
     with serving(app) as address:
         opened = context.new_page()
         opened.goto(f"{address}{_FILES}/icon.svg")
