@@ -29,7 +29,7 @@ migrate: product ## bring the database of TOTARA_BRIDGE_DATABASE_URL to the revi
 	@$(BIN)/python -m totara_bridge.staging.migrate
 
 test: development ## run every test; what this machine lacks is listed at the end
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: development ## check style, types and the direction of imports
 	@$(BIN)/ruff check

@@ -16,7 +16,8 @@ from sqlalchemy import Engine, NullPool, create_engine
 
 from tests.bridge import Bridge
 from tests.chaos.matrix import CELL, Row, table
-from tests.short_lived import PLACE, new_folder
+from tests.sharing import ByModule
+from tests.short_lived import PLACE, STRATEGY, new_folder
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara import schema as totara_schema
@@ -30,17 +31,20 @@ os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "as long as the hash of a signatur
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    """Two processes share the tests by modules: what is made once for a module, or one Airflow, is made once."""
+    return ByModule(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where two processes share the tests, one of them has those that need a running Airflow, and begins with them.
 
     They take as long as all others together. In one process they come last: Airflow is not to slow down any other.
     """
-    shared = config.getoption("loadgroup", False)  # pytest-xdist tells its processes so
-    for item in items:
-        group = "airflow" if item.path.parent.name == "e2e" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (item.path.parent.name == "e2e") != bool(shared))
+    shared = hasattr(config, "workerinput")  # pytest-xdist gives its processes that
+    items.sort(key=lambda item: (item.path.parent.name == "e2e") != shared)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -104,25 +108,33 @@ def totara_template(postgres: EmbeddedPostgres) -> str:
     return "totara_template"
 
 
+@pytest.fixture(scope="session")
+def administrator(postgres: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    """A connection for making and removing databases, thousands of times."""
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
-def copy_of(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], Engine]]:
+def copy_of(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> Iterator[Callable[[str], Engine]]:
     """Make a database that is a copy of a template, for the length of a test."""
-    made: list[tuple[str, Engine]] = []
+    made: list[tuple[sql.Identifier, Engine]] = []
 
     def copy(template: str) -> Engine:
         name = f"{template}_{next(_COPIES)}"
-        with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        administrator.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(
+                sql.Identifier(name), sql.Identifier(template), sql.Identifier(STRATEGY)
             )
+        )
         engine = create_engine(_driver(postgres.dsn(name)), pool_size=20)
-        made.append((name, engine))
+        made.append((sql.Identifier(name), engine))
         return engine
 
     yield copy
     for name, engine in made:
         engine.dispose()
-        postgres.drop_database(name)
+        administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ def _place() -> Path:
 #: Short, as the path of a Unix socket in it must be.
 PLACE = _place()
 
+#: How PostgreSQL copies a database best: as files where files are in memory, else as pages in its own memory.
+STRATEGY = "file_copy" if PLACE == _MEMORY else "wal_log"
+
 
 def new_folder(prefix: str) -> Path:
     """Make a folder with a short path, for whoever asks to remove."""

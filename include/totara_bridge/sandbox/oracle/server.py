@@ -18,6 +18,7 @@ from totara_bridge.sandbox.oracle.completions import Sandbox
 from totara_bridge.sandbox.oracle.spoilt import TRANSPORT
 from totara_bridge.sandbox.oracle.store import Store
 from totara_bridge.sandbox.oracle.tokens import Tokens
+from totara_bridge.sandbox.prompt_server import PromptServer
 
 CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105  the sandbox's own
@@ -36,7 +37,7 @@ class _Protocol(H11Protocol):
         self.app = with_transport
 
 
-class Server(uvicorn.Server):
+class Server(PromptServer):
     """The server; when it is told to stop, requests that hang go on and end."""
 
     def __init__(self, data: Path, *, client_id: str, client_secret: str) -> None:
@@ -107,7 +108,7 @@ class SandboxOracle:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; requests that hang go on and end."""
-        self._server.should_exit = True
+        self._server.stop()
         self._thread.join()
         if self._folder is not None:
             self._folder.cleanup()

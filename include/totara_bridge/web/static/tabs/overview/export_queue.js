@@ -99,7 +99,7 @@ function Delivered({ of }) {
 
 /** @param {{of: any, period: string}} props */
 function Delay({ of, period }) {
-  const label = `95 % reached Oracle within, ${IN_WORDS[period]}`;
+  const label = `95 % took at most, last ${IN_WORDS[period]}`;
   const promise = length(of.promise_seconds);
   if (!of.delay) {
     return html`<${StatBox} label=${label} value="–" help=${`nothing new was delivered; promised: ${promise}`} testid="delay" />`;

@@ -57,7 +57,7 @@ function Listed({ tokens, open }) {
       ${
         rows.length
           ? html`<${Table} caption="Tokens of the Pull API" rows=${rows} rowKey=${(/** @type {Token} */ row) => row.id} columns=${columns(open)} />`
-          : html`<${Empty} title="No live token" words="Nobody can fetch completions: issue a token for each system that is to." />`
+          : html`<${Empty} title="No live token" words=${`Nobody can fetch completions${open ? ": issue a token for each system that is to" : ""}.`} />`
       }
       ${
         ended
