@@ -22,7 +22,7 @@ _DEAD = """
 
 
 @pytest.fixture
-def light(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+def light(chromium: Browser, airflow_up: RunningAirflow, trouble: None) -> Iterator[Window]:
     """A manager's window; it may complain of nothing."""
     with window(chromium, airflow_up.address, "admin") as at:
         yield at
@@ -30,7 +30,7 @@ def light(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
 
 
 @pytest.fixture
-def dark(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+def dark(chromium: Browser, airflow_up: RunningAirflow, trouble: None) -> Iterator[Window]:
     """The same in dark."""
     with window(chromium, airflow_up.address, "admin", dark=True) as at:
         yield at

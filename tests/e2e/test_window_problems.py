@@ -20,13 +20,15 @@ _REFUSED = """
 _NEVER_TOLD = """
     SELECT count(*) FROM bridge.completion_instance i
     WHERE NOT i.after_deletion AND i.ended_at IS NULL
+      AND i.id > coalesce((SELECT b.instance_id FROM bridge.baseline b
+                           WHERE b.destination = 'archive' AND b.site = i.site), 0)
       AND NOT EXISTS (SELECT 1 FROM bridge.export_queue q WHERE q.instance_id = i.id AND q.destination = 'archive')
       AND NOT EXISTS (SELECT 1 FROM bridge.delivery d WHERE d.instance_id = i.id AND d.destination = 'archive')
 """
 
 
 @pytest.fixture
-def at(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+def at(chromium: Browser, airflow_up: RunningAirflow, trouble: None) -> Iterator[Window]:
     """A manager's window, who is no administrator; it may complain of nothing."""
     with window(chromium, airflow_up.address, "uma") as opened:
         yield opened

@@ -19,7 +19,7 @@ _NOW = "SELECT state, cancelled_by, lane FROM bridge.export_queue WHERE id = ANY
 
 
 @pytest.fixture
-def at(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+def at(chromium: Browser, airflow_up: RunningAirflow, trouble: None) -> Iterator[Window]:
     """A manager's window; it may complain of nothing."""
     with window(chromium, airflow_up.address, "admin", dark=True) as opened:
         yield opened

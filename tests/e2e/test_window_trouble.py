@@ -12,7 +12,7 @@ from tests.e2e.running import RunningAirflow
 
 
 @pytest.fixture
-def at(chromium: Browser, airflow_up: RunningAirflow) -> Iterator[Window]:
+def at(chromium: Browser, airflow_up: RunningAirflow, trouble: None) -> Iterator[Window]:
     """A manager's window."""
     with window(chromium, airflow_up.address, "admin") as opened:
         yield opened

@@ -28,7 +28,7 @@ const KINDS = {
   duration: { toForm: entered, fromForm: iso, words: lengthInWords },
   choice: { toForm: String, fromForm: String, words: String },
   channels: {
-    toForm: (value) => value.map((/** @type {any} */ each) => ({ ...each, to: each.to.join(", ") })),
+    toForm: (value) => value.map((/** @type {any} */ each) => ({ ...each, to: addresses(each.to) })),
     fromForm: (form) => form.map((/** @type {ChannelRow} */ each) => ({ ...each, to: asList(each.to) })),
     words: (value) => (value.length ? value.map(channelInWords).join(", ") : "none"),
   },
@@ -48,3 +48,8 @@ export const fromForm = (setting, form) => KINDS[setting.kind].fromForm(form);
 
 /** @param {Setting} setting @param {any} value */
 export const inWords = (setting, value) => KINDS[setting.kind].words(value);
+
+/** The addresses; who may only look is told how many there are. @param {string[] | number} to */
+function addresses(to) {
+  return Array.isArray(to) ? to.join(", ") : to ? `${to} not shown` : "";
+}
