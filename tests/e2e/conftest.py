@@ -69,7 +69,7 @@ _TROUBLE = (
     """
     UPDATE bridge.export_queue SET
         state = CASE WHEN mod(id, 2) = 0 THEN 'dead' ELSE 'failed' END, sent_at = NULL, reference = NULL,
-        first_posted_at = NULL, export_log_id = NULL, attempts = 1, failures = 1,
+        first_posted_at = coalesce(first_posted_at, queued_at), export_log_id = NULL, attempts = 1, failures = 1,
         next_attempt_at = now() + interval '1 day', error_class = 'rejected', error_code = 'ORA-20002',
         error_words = 'The course C' || id || ' is not known.'
     WHERE id IN (
