@@ -1,13 +1,12 @@
 """The tables of the staging database, in its schema ``bridge``."""
 
 from totara_bridge.staging.schema.controls import AlertNoticeRow, AlertRow, AuditRow, SettingRow
+from totara_bridge.staging.schema.counted import DeliveryHourRow, ItemCountRow
 from totara_bridge.staging.schema.delivered import (
     BaselineRow,
-    DeliveryHourRow,
     DeliveryRow,
     DestinationStateRow,
     ExportLogRow,
-    ItemCountRow,
     ItemEventRow,
     ItemRow,
     KeptBodyRow,
