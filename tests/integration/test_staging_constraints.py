@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from tests.items import Items
 from totara_bridge.staging.migrate import migrate
 from totara_bridge.staging.schema import Table
+from totara_bridge.staging.schema.counted import DeliveryHourRow
 from totara_bridge.staging.schema.delivered import (
     BaselineRow,
-    DeliveryHourRow,
     DeliveryRow,
     DestinationStateRow,
     ExportLogRow,
