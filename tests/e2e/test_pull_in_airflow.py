@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -165,7 +165,9 @@ def test_no_route_of_the_bridge_is_open(
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), page
 
 
-def test_the_access_log_has_neither_tokens_nor_learners(airflow_up: RunningAirflow, puller: Puller, token: str) -> None:
+def test_the_access_log_has_neither_tokens_nor_learners(
+    airflow_up: RunningAirflow, puller: Puller, token: str, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
     [item] = puller.fetch(since=_EVERYTHING, limit=1)["items"]
     address = f"{puller.address}/completions/{item['id']}"
     puller.get("/completions", email="learner0001@example.com")
@@ -174,8 +176,10 @@ def test_the_access_log_has_neither_tokens_nor_learners(airflow_up: RunningAirfl
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {token}"
         assert session.get(address, timeout=60).status_code == 200
+    # a line is written after its answer
+    last = f"/bridge/api/v1/completions/{item['id']}"
+    wait_until(lambda: last in (airflow_up.logs / "api-server.log").read_text(errors="replace"))
     logs = {file.name: file.read_text(errors="replace") for file in airflow_up.logs.iterdir()}
-    assert f"/bridge/api/v1/completions/{item['id']}" in logs["api-server.log"]
     for name, log in logs.items():
         assert token not in log, name
         assert "learner0001" not in log, name
