@@ -22,22 +22,7 @@ def error_groups(transaction: Transaction, *, destinations: Sequence[str] = ()) 
     :param destinations: only of these; none: of all.
     """
     selection = Selection(states=(State.DEAD, State.FAILED), destinations=destinations)
-    columns = f"""
-        q.id, q.state, q.destination, q.queued_at, {FINGERPRINT} AS fingerprint,
-        q.error_class, q.error_code, q.error_words
-    """
-    statement = text(
-        f"""
-        SELECT f.destination, f.fingerprint, min(f.error_class) AS error_class, min(f.error_code) AS error_code,
-               min(f.error_words) AS error_words, count(*) FILTER (WHERE f.state = 'dead') AS dead,
-               count(*) FILTER (WHERE f.state = 'failed') AS failed,
-               min(coalesce(e.at, f.queued_at)) AS first_at, max(coalesce(e.at, f.queued_at)) AS last_at
-        FROM ({selected(columns, selection)}) AS f
-        LEFT JOIN LATERAL (SELECT max(e.at) AS at FROM bridge.item_event e
-                           WHERE e.item_id = f.id AND e.verb IN ('retry', 'reject')) e ON true
-        GROUP BY f.destination, f.fingerprint ORDER BY count(*) DESC, f.destination, f.fingerprint
-        """
-    )
+    statement = text(_groups(selected(_COLUMNS, selection), words="min(f.error_words)"))
     return transaction.execute(statement, values(selection)).all()
 
 
@@ -59,7 +44,7 @@ def newest_error_groups(transaction: Transaction, destinations: Sequence[str], *
     arms = [
         _newest(state, number, limit) for number in range(len(destinations)) for state in (State.DEAD, State.FAILED)
     ]
-    statement = text(_groups(" UNION ALL ".join(arms)))
+    statement = text(_groups(" UNION ALL ".join(arms), words="(array_agg(f.error_words ORDER BY f.id DESC))[1]"))
     groups = transaction.execute(statement.bindparams(*state_arm.parameters(destinations))).all()
     examined: Counter[tuple[str, State]] = Counter()
     for row in groups:
@@ -71,17 +56,25 @@ def newest_error_groups(transaction: Transaction, destinations: Sequence[str], *
 def _newest(state: State, number: int, limit: int) -> str:
     """SQL: the newest items of a destination and state."""
     return f"""
-        SELECT q.id, q.state, q.destination, q.queued_at, {FINGERPRINT} AS fingerprint,
-               q.error_class, q.error_code, q.error_words
-        FROM (SELECT * FROM bridge.export_queue q
+        SELECT {_COLUMNS} FROM (SELECT * FROM bridge.export_queue q
               WHERE {state_arm.is_in(state, number)} ORDER BY {state_arm.NEWEST_FIRST} LIMIT {limit}) q
     """
 
 
-def _groups(items: str) -> str:
+#: SQL: what `_groups` needs of the items ``q``.
+_COLUMNS = f"""
+    q.id, q.state, q.destination, q.queued_at, {FINGERPRINT} AS fingerprint, q.error_class, q.error_code, q.error_words
+"""
+
+
+def _groups(items: str, *, words: str) -> str:
+    """SQL: the groups of these items.
+
+    :param words: SQL, whose words stand for those of a group ``f``.
+    """
     return f"""
     SELECT f.destination, f.fingerprint, min(f.error_class) AS error_class, min(f.error_code) AS error_code,
-           (array_agg(f.error_words ORDER BY f.id DESC))[1] AS error_words,
+           {words} AS error_words,
            count(*) FILTER (WHERE f.state = 'dead') AS dead, count(*) FILTER (WHERE f.state = 'failed') AS failed,
            min(coalesce(e.at, f.queued_at)) AS first_at, max(coalesce(e.at, f.queued_at)) AS last_at,
            max(f.id) AS sample
