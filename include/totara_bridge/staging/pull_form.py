@@ -138,10 +138,11 @@ _JSON: dict[Kind, str] = {
     "json": "coalesce(({0})::text, 'null')",
 }
 
-# A spreadsheet takes what begins with one of these, wide ones too, for a formula; blanks before it may be dropped.
-_FORMULA = r"^[\t\r]|^[\s\u0001-\u0020\u00A0\u2000-\u200F\u3000\uFEFF]*[-=+@\uFF0B\uFF0D\uFF1D\uFF20]"
+#: A spreadsheet takes what begins with one of these, wide ones too, for a formula; blanks before it may be dropped. For
+#: PostgreSQL and Python alike.
+FORMULA = r"^[\t\r]|^[\s\u0001-\u0020\u00A0\u2000-\u200F\u3000\uFEFF]*[-=+@\uFF0B\uFF0D\uFF1D\uFF20]"
 
-_QUOTED = f"""'"' || CASE WHEN {{0}} ~ '{_FORMULA}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
+_QUOTED = f"""'"' || CASE WHEN {{0}} ~ '{FORMULA}' THEN '''' ELSE '' END || replace({{0}}, '"', '""') || '"'"""
 
 _CSV: dict[Kind, str] = {
     "text": _QUOTED,

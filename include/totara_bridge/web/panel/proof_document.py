@@ -10,10 +10,10 @@ from importlib.metadata import version
 from typing import Any
 
 from totara_bridge.staging.proof import By, Line, total
+from totara_bridge.staging.pull_form import FORMULA
 from totara_bridge.web.panel.proof_words import WORDS
 
-#: A spreadsheet takes what begins with one of these, wide ones too, for a formula; blanks before it may be dropped.
-_FORMULA = re.compile(r"[\t\r]|[\s\u0000-\u0020\u200b-\u200f\ufeff]*[-=+@\uff0b\uff0d\uff1d\uff20]")
+_FORMULA = re.compile(FORMULA)
 
 BRIDGE_VERSION = version("totara-bridge")
 
@@ -94,4 +94,4 @@ def _numbers(line: Line) -> dict[str, int]:
 
 def _cell(value: object) -> str:
     text = "" if value is None else str(value)
-    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
+    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text.replace("\0", "")) else text
