@@ -1,7 +1,6 @@
 """What the tab Queue asks for: pages of items, how many there are, all of them as CSV, and the story of one."""
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -12,10 +11,10 @@ from totara_bridge.staging import item_page, item_row
 from totara_bridge.staging.item_page import NEWEST
 from totara_bridge.staging.selection import Action, Selection
 from totara_bridge.web.panel.asked import Config, Staging
+from totara_bridge.web.panel.csv_file import csv_file
 from totara_bridge.web.panel.item_filter import ItemFilter
 from totara_bridge.web.panel.item_story import story
-from totara_bridge.web.problem import PRIVATE, Problem
-from totara_bridge.web.pull.streamed import Streamed
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.service import Service
 
 router = APIRouter()
@@ -50,10 +49,7 @@ def count(asked: Annotated[ItemFilter, Query()], staging: Staging) -> dict[str, 
 @router.get("/items.csv")
 def csv(asked: Annotated[ItemFilter, Query()], staging: Staging) -> Response:
     """All of them, newest first; they are read piece by piece as they go out."""
-    lines = _lines(staging, asked.selection())
-    begun = [f"{item_row.HEADER}\r\n", next(lines)]  # what cannot be begun is a problem; what breaks off has no end
-    headers = {**PRIVATE, "Content-Disposition": 'attachment; filename="items.csv"'}
-    return Streamed(chain(begun, lines), media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_file("items", f"{item_row.HEADER}\r\n", _lines(staging, asked.selection()))
 
 
 @router.get("/items/{number}")

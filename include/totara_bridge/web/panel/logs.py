@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -18,9 +17,9 @@ from totara_bridge.staging.pull_form import Form, header
 from totara_bridge.staging.request_page import REQUESTS, Statuses
 from totara_bridge.web.panel.access import manages
 from totara_bridge.web.panel.asked import Staging
+from totara_bridge.web.panel.csv_file import csv_file
 from totara_bridge.web.panel.log_words import ACTIONS, OUTCOMES
-from totara_bridge.web.problem import PRIVATE, Problem
-from totara_bridge.web.pull.streamed import Streamed
+from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.written import Time, Word
 from totara_bridge.web.service import Service
 
@@ -170,11 +169,7 @@ def _cursor(place: Place) -> str:
 
 
 def _csv(staging: Service, log: Log, asked: _Asked, wanted: Wanted, name: str) -> Response:
-    """It is read piece by piece as it goes out; what cannot be begun is a problem, what breaks off has no end."""
-    lines = _lines(staging, log, wanted, asked.place)
-    begun = [header(log.fields), next(lines, "")]
-    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Streamed(chain(begun, lines), media_type="text/csv; charset=utf-8", headers=headers)
+    return csv_file(name, header(log.fields), _lines(staging, log, wanted, asked.place))
 
 
 def _lines(staging: Service, log: Log, wanted: Wanted, after: Place | None) -> Iterator[str]:
