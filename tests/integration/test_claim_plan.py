@@ -103,8 +103,8 @@ INDEXES: Sequence[tuple[Verb, str]] = [
 ]
 
 
-def sent_by(verb: Verb, connection: Connection) -> tuple[str, dict[str, Any]]:
-    """The statement, as the driver gets it, and its values."""
+def statements_of(verb: Verb, connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+    """What the driver gets: each statement and its values."""
     caught: list[tuple[str, dict[str, Any]]] = []
 
     def catch(_: object, __: object, statement: str, values: dict[str, Any], *___: object) -> None:
@@ -114,7 +114,12 @@ def sent_by(verb: Verb, connection: Connection) -> tuple[str, dict[str, Any]]:
     verb(connection)
     event.remove(connection, "before_cursor_execute", catch)
     connection.rollback()
-    return caught[0]
+    return caught
+
+
+def sent_by(verb: Verb, connection: Connection) -> tuple[str, dict[str, Any]]:
+    """The statement, as the driver gets it, and its values."""
+    return statements_of(verb, connection)[0]
 
 
 def prepare(connection: Connection, verb: Verb) -> str:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine, event, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 
-from tests.integration.test_claim_plan import Plan, nodes, plan, prepare
+from tests.integration.test_claim_plan import Plan, nodes, plan, prepare, statements_of
 from totara_bridge.staging import audit_page, log_page, request_page
 from totara_bridge.staging.log_page import EXAMINED, LogPage, Place
 from totara_bridge.staging.migrate import migrate
@@ -139,20 +139,6 @@ def test_a_page_that_has_read_enough_says_where_to_go_on(connection: Connection)
         place, verbs = page.goes_on, verbs + 1
         assert place == (Place(at(ROWS + 1 - verbs * EXAMINED), ROWS + 1 - verbs * EXAMINED) if verbs <= 3 else None)
     assert verbs == 4
-
-
-def statements_of(verb: Paged, connection: Connection) -> list[tuple[str, dict[str, Any]]]:
-    """What the driver gets."""
-    caught: list[tuple[str, dict[str, Any]]] = []
-
-    def catch(_: object, __: object, statement: str, values: dict[str, Any], *___: object) -> None:
-        caught.append((statement, values))
-
-    event.listen(connection, "before_cursor_execute", catch)
-    verb(connection)
-    event.remove(connection, "before_cursor_execute", catch)
-    connection.rollback()
-    return caught
 
 
 def assert_reads(found: Plan, index: str, most: int) -> None:
