@@ -7,12 +7,12 @@ import { usePlace } from "../lib/place.js";
 import { Chart } from "../parts/chart.js";
 import { Loaded } from "../parts/loaded.js";
 import { Actions } from "./overview/actions.js";
-import { Alerts, Fact } from "./overview/alerts.js";
+import { Alerts, Fact } from "../parts/alerts.js";
 import { Connections } from "./overview/connections.js";
 import { Dags } from "./overview/dags.js";
 import { ExportQueue } from "./overview/export_queue.js";
 import { QuickSetup } from "./overview/quick_setup.js";
-import { Section } from "./overview/section.js";
+import { Section } from "../parts/section.js";
 
 const PERIODS = [
   { name: "24h", label: "24 hours" },

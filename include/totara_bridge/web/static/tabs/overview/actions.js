@@ -4,8 +4,8 @@ import { C, html } from "../../lib/html.js";
 import { counted, number } from "../../lib/written.js";
 import { Action } from "../../parts/action.js";
 import { done, reason } from "../queue/requeued.js";
-import { Check, Choose, Field, whole } from "./fields.js";
-import { Section } from "./section.js";
+import { Check, Choose, Field, whole } from "../../parts/form_fields.js";
+import { Section } from "../../parts/section.js";
 
 /** @typedef {import("../../parts/action.js").FormProps} FormProps @typedef {Record<string, any>} Values */
 /** @typedef {{code: string, connection: string | null}} Destination */

@@ -8,8 +8,8 @@ import { Copy } from "../../parts/copy.js";
 import { Loaded } from "../../parts/loaded.js";
 import { Symbol } from "../../parts/symbol.js";
 import { Test } from "../settings/connections.js";
-import { Fact } from "./alerts.js";
-import { Section } from "./section.js";
+import { Fact } from "../../parts/alerts.js";
+import { Section } from "../../parts/section.js";
 
 const ADDRESSES = /** @type {[string, string][]} */ ([
   ["Base URL", "base_url"],

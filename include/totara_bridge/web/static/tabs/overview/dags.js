@@ -9,7 +9,7 @@ import { RunState } from "../../parts/state.js";
 import { Symbol } from "../../parts/symbol.js";
 import { Table } from "../../parts/table.js";
 import { Ago, When } from "../../parts/when.js";
-import { Section } from "./section.js";
+import { Section } from "../../parts/section.js";
 
 const EVERY = 15; // seconds
 const DAGS = "totara-bridge"; // the tag that all of them have

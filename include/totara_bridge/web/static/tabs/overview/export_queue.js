@@ -6,7 +6,7 @@ import { length, number, percent } from "../../lib/written.js";
 import { StatBox } from "../../parts/stat.js";
 import { State } from "../../parts/state.js";
 import { Ago, When } from "../../parts/when.js";
-import { Section } from "./section.js";
+import { Section } from "../../parts/section.js";
 
 const STATES = /** @type {{state: string, help: string, tone?: string}[]} */ ([
   { state: "queued", help: "wait for their first attempt" },

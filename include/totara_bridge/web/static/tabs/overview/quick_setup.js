@@ -6,7 +6,7 @@ import { change } from "../../lib/http.js";
 import { linkTo } from "../../lib/place.js";
 import { toast } from "../../parts/toasts.js";
 import { IssueToken } from "../settings/token_dialogs.js";
-import { Section } from "./section.js";
+import { Section } from "../../parts/section.js";
 
 /** @param {{pull: {enabled: boolean}}} props */
 export function QuickSetup({ pull }) {

@@ -3,7 +3,7 @@
 import { html } from "../../lib/html.js";
 import { change } from "../../lib/http.js";
 import { counted } from "../../lib/written.js";
-import { Field } from "../overview/fields.js";
+import { Field } from "../../parts/form_fields.js";
 
 const MOST = 500; // letters that a run takes
 

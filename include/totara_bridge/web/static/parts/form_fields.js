@@ -1,8 +1,8 @@
 // @ts-check
 // Fields of an action's form: what is wrong with one stands beside it.
-import { C, html } from "../../lib/html.js";
+import { C, html } from "../lib/html.js";
 
-/** @typedef {import("../../parts/action.js").FormProps} FormProps */
+/** @typedef {import("./action.js").FormProps} FormProps */
 
 /** @param {{at: FormProps, name: string, label: string, help?: string, type?: string, most?: number}} props `most`: letters */
 export function Field({ at, name, label, help, type = "text", most }) {

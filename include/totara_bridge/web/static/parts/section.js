@@ -1,6 +1,6 @@
 // @ts-check
 // A part of the page under its own heading, with what belongs to all of it at the heading's end.
-import { C, html, useId } from "../../lib/html.js";
+import { C, html, useId } from "../lib/html.js";
 
 /** @param {{title: string, aside?: any, children: any, testid?: string}} props */
 export function Section({ title, aside, children, testid }) {

@@ -1,9 +1,9 @@
 // @ts-check
 // The promises that are broken now; that none is, is said too.
-import { C, R, html } from "../../lib/html.js";
-import { runPage } from "../../lib/place.js";
-import { Symbol } from "../../parts/symbol.js";
-import { Ago } from "../../parts/when.js";
+import { C, R, html } from "../lib/html.js";
+import { runPage } from "../lib/place.js";
+import { Symbol } from "./symbol.js";
+import { Ago } from "./when.js";
 
 /** @typedef {{name: string, subject: string, words: string, since: string, run_id: string | null}} Alert */
 
