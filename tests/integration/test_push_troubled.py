@@ -103,8 +103,8 @@ def test_an_outage_kills_nothing_where_fewer_attempts_are_allowed_than_before(
     ten: Bridge, oracle: SandboxOracle
 ) -> None:
     run(ten, "UPDATE bridge.export_queue SET attempts = 5")
-    oracle.faults({"match": {"next": 1}, "action": {"status": 503}})
-    assert ten.push(oracle, settings=Settings(max_attempts=3)).counts() | {"requests": 0} == {
+    oracle.faults({"match": {}, "action": {"status": 503}})
+    assert ten.push(oracle, settings=Settings(max_attempts=3, requests_in_flight=1)).counts() | {"requests": 0} == {
         "sent": 0, "failed": 10, "dead": 0, "released": 0, "requests": 0,
     }  # fmt: skip
 
