@@ -23,7 +23,8 @@ from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Outcome
 from totara_bridge.push.packing import Packing
-from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
+from totara_bridge.sandbox.loopback import listen
+from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 
 ALL = 998

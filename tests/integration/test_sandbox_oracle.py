@@ -17,7 +17,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from totara_bridge.sandbox.oracle.server import CLIENT_ID, CLIENT_SECRET, SandboxOracle, listen
+from totara_bridge.sandbox.loopback import listen
+from totara_bridge.sandbox.oracle.server import CLIENT_ID, CLIENT_SECRET, SandboxOracle
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from totara_bridge.oracle import payload
 from totara_bridge.oracle.sender import Sender
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Outcome, Reading
-from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
+from totara_bridge.sandbox.loopback import listen
+from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import pytest
 from tests.bridge import SETTINGS, Bridge, access_to
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.oracle.token import TokenHolder, shortfall
-from totara_bridge.sandbox.oracle.server import SandboxOracle, listen
+from totara_bridge.sandbox.loopback import listen
+from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 SCOPE = "urn:opc:resource:consumer::all"
 RESOURCE = "https://oic.integration.ocp.oraclecloud.com:443"

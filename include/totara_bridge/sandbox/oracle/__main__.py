@@ -4,7 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from totara_bridge.sandbox.oracle.server import CLIENT_ID, CLIENT_SECRET, Server, listen
+from totara_bridge.sandbox.loopback import listen
+from totara_bridge.sandbox.oracle.server import CLIENT_ID, CLIENT_SECRET, Server
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from totara_bridge.sandbox.loopback import TRANSPORT
 from totara_bridge.sandbox.oracle.faults import Action, Faults
 from totara_bridge.sandbox.oracle.limiter import Limiter
-from totara_bridge.sandbox.oracle.spoilt import TRANSPORT, HangUp, on_the_wire, ordered, spoilt
+from totara_bridge.sandbox.oracle.spoilt import HangUp, on_the_wire, ordered, spoilt
 from totara_bridge.sandbox.oracle.store import Sent, Store
 from totara_bridge.sandbox.oracle.tokens import Settings, Tokens
 

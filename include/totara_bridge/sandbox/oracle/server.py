@@ -1,6 +1,5 @@
 """The sandbox Oracle in a real server on loopback: by itself, or in a thread for the length of a test."""
 
-import asyncio
 import socket
 import tempfile
 import threading
@@ -10,31 +9,16 @@ from typing import Any, Self
 
 import requests
 import uvicorn
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from totara_bridge.sandbox.loopback import OpenProtocol, listen
 from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH, create_app
 from totara_bridge.sandbox.oracle.completions import Sandbox
-from totara_bridge.sandbox.oracle.spoilt import TRANSPORT
 from totara_bridge.sandbox.oracle.store import Store
 from totara_bridge.sandbox.oracle.tokens import Tokens
 from totara_bridge.sandbox.prompt_server import PromptServer
 
 CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105  the sandbox's own
-
-
-class _Protocol(H11Protocol):
-    """HTTP/1.1 whose connection the application can close."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        app = self.app
-
-        async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope, TRANSPORT: transport}, receive, send)
-
-        self.app = with_transport
 
 
 class Server(PromptServer):
@@ -47,7 +31,9 @@ class Server(PromptServer):
         self._tokens = Tokens(client_id, client_secret)
         self._sandbox: Sandbox | None = None
         app = create_app(self._open)
-        super().__init__(uvicorn.Config(app, http=_Protocol, ws="none", loop="asyncio", lifespan="on", log_config=None))
+        super().__init__(
+            uvicorn.Config(app, http=OpenProtocol, ws="none", loop="asyncio", lifespan="on", log_config=None)
+        )
 
     def _open(self) -> Sandbox:
         self._sandbox = Sandbox(Store(self._data), self._tokens)
@@ -63,15 +49,6 @@ class Server(PromptServer):
         if self._sandbox is not None:
             await self._sandbox.close()
         await super().shutdown(sockets)
-
-
-def listen(port: int = 0) -> socket.socket:
-    """A socket on loopback; port 0 takes a free one."""
-    # The protocol must be named: asyncio sets TCP_NODELAY only then, and without it each answer takes 40 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
-    return listening
 
 
 class SandboxOracle:

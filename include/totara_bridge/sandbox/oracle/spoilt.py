@@ -5,10 +5,8 @@ import json
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from totara_bridge.sandbox.loopback import TRANSPORT
 from totara_bridge.sandbox.oracle.faults import Action
-
-#: Where the server puts the connection's transport, so that a fault can close it.
-TRANSPORT = "sandbox.transport"
 
 _PAGE = "<!doctype html><html><head><title>Signed out</title></head><body>Please sign in again.</body></html>"
 
