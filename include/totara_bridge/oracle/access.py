@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.network import is_loopback
 
 ClientAuthentication = Literal["basic", "body"]
 
@@ -51,15 +51,6 @@ class OracleAccess:
         return self.base_url.rstrip("/") + self.path
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the address is this machine's own: 127.0.0.0/8, ::1 or localhost."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _check_url(name: str, url: str) -> None:
     parts = _split(name, url)
     if "@" in parts.netloc:
@@ -68,7 +59,7 @@ def _check_url(name: str, url: str) -> None:
         raise _invalid(f"has a query or a fragment in its {name}: end the address before ? and #")
     if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise _invalid(f"has a {name} that is no address: write https://host/path")
-    if parts.scheme == "http" and not is_loopback(url):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise _invalid(f"would send secrets unencrypted to {parts.hostname}: write its {name} with https://")
 
 

@@ -13,7 +13,8 @@ from oauthlib.oauth2 import BackendApplicationClient
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.oracle.access import OracleAccess, is_loopback
+from totara_bridge.network import leads_here
+from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.payload import idempotency_key
@@ -119,7 +120,7 @@ def _post_nothing(access: OracleAccess, token: str) -> _Answer:
         return request
 
     with requests.Session() as session:
-        session.trust_env = not is_loopback(access.base_url)  # loopback is never reached through a proxy
+        session.trust_env = not leads_here(access.base_url)  # loopback is never reached through a proxy
         with session.post(
             access.endpoint,
             data=_EMPTY_BATCH,

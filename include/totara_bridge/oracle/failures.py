@@ -1,11 +1,11 @@
 """What it means that a request got no answer: the one table of failures on the way to Oracle and back."""
 
-import ssl
 from typing import NamedTuple
 
 import requests
 from requests import exceptions
 
+from totara_bridge.network import causes, innermost_reason
 from totara_bridge.oracle.words import shorten
 
 
@@ -42,30 +42,8 @@ def failure_of(error: requests.RequestException) -> Failure:
         failure = _NO_CONNECTION
     else:
         failure = next(failure for kind, failure in _TABLE if isinstance(error, kind))
-    return failure._replace(words=f"{failure.words} ({_reason(error)})")
+    return failure._replace(words=f"{failure.words} ({shorten(innermost_reason(error))})")
 
 
 def _never_connected(error: BaseException) -> bool:
-    return any(type(each).__name__ in ("NewConnectionError", "NameResolutionError") for each in _chain(error))
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason that the operating system or TLS gave, else the error's name."""
-    for each in reversed(_chain(error)):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return shorten(each.verify_message) or type(each).__name__
-        if isinstance(each, OSError) and each.strerror:
-            return shorten(each.strerror) or type(each).__name__
-    return type(_chain(error)[-1]).__name__
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what it was made of, outermost first; libraries keep it in three places."""
-    chain = [error]
-    while True:
-        last = chain[-1]
-        inner = [getattr(last, "reason", None), *last.args, last.__cause__, last.__context__]
-        following = next((each for each in inner if isinstance(each, BaseException) and each not in chain), None)
-        if following is None:
-            return chain
-        chain.append(following)
+    return any(type(each).__name__ in ("NewConnectionError", "NameResolutionError") for each in causes(error))

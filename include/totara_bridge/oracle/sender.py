@@ -12,8 +12,9 @@ import requests
 from requests.auth import AuthBase
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
+from totara_bridge.network import leads_here
 from totara_bridge.oracle import answers, payload
-from totara_bridge.oracle.access import OracleAccess, is_loopback
+from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Reading
@@ -38,7 +39,7 @@ class Sender:
         self._items = items
         self._gzip = gzip
         self._session = _Session()
-        self._session.trust_env = not is_loopback(access.base_url)  # loopback is never reached through a proxy
+        self._session.trust_env = not leads_here(access.base_url)  # loopback is never reached through a proxy
         self._session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')}"
 
     def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading:

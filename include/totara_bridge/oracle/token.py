@@ -15,7 +15,8 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
-from totara_bridge.oracle.access import OracleAccess, is_loopback
+from totara_bridge.network import leads_here
+from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.retry_after import seconds_of
@@ -177,7 +178,7 @@ def request_token(client: BackendApplicationClient, access: OracleAccess) -> tup
     # as bytes: requests would encode text as Latin-1
     basic = HTTPBasicAuth(access.client_id.encode(), access.client_secret.encode())
     with _TokenSession(client=client) as session:
-        session.trust_env = not is_loopback(access.token_url)  # loopback is never reached through a proxy
+        session.trust_env = not leads_here(access.token_url)  # loopback is never reached through a proxy
         with session.post(
             access.token_url,
             data=form,

@@ -20,7 +20,8 @@ from typing import Any, Self
 import requests
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.oracle.access import OracleAccess, is_loopback
+from totara_bridge.network import leads_here
+from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.conformance.exchange import Exchange
 from totara_bridge.oracle.failures import failure_of
@@ -183,7 +184,7 @@ class Probe:
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
-        session.trust_env = not is_loopback(self.access.base_url)  # loopback is never reached through a proxy
+        session.trust_env = not leads_here(self.access.base_url)  # loopback is never reached through a proxy
         session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')} conformance check"
         return session
 

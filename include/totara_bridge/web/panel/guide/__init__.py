@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
 from totara_bridge.config import BridgeConfig
-from totara_bridge.oracle.access import is_loopback
+from totara_bridge.network import leads_here
 from totara_bridge.staging import pull, pull_filter, setting
 from totara_bridge.staging.pull_filter import COMPLETIONS, CompletionFilter
 from totara_bridge.staging.pull_form import Form
@@ -46,7 +46,7 @@ def _address(base_url: str, request: Request) -> str:
     :param base_url: Airflow's own; where it names this machine only, what the browser asked for is better.
     """
     mounted = str(request.scope.get("root_path", "")).removesuffix(_PANEL) or "/bridge"
-    if is_loopback(base_url) or not urlsplit(base_url).hostname:
+    if leads_here(base_url) or not urlsplit(base_url).hostname:
         return f"{request.url.scheme}://{request.url.netloc}{mounted}{_PULL}"
     return f"{base_url.rstrip('/')}/bridge{_PULL}"
 
