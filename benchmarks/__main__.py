@@ -16,6 +16,7 @@ from benchmarks import (
     queue_rate,
     report,
     server,
+    web_services,
 )
 from benchmarks.report import Line
 from benchmarks.server import Server
@@ -28,8 +29,9 @@ def _benchmarks(completions: int | None) -> dict[str, Callable[[Server], Iterabl
     return {
         "copy": lambda running: first_load.against_copy(running, completions or _COMPLETIONS),
         "dlt": lambda running: first_load.against_dlt(running, completions or _COMPLETIONS),
-        "memory": growth.memory,
-        "incremental": growth.incremental,
+        "memory": lambda running: growth.memory(running, completions or growth.LARGE),
+        "incremental": lambda running: growth.incremental(running, completions or growth.LARGE),
+        "web": web_services.crawl,
         "queue": queue_rate.against_pgqueuer,
         "disturbed": queue_rate.disturbed,
         "push": push_rate.push,
@@ -43,7 +45,7 @@ def _benchmarks(completions: int | None) -> dict[str, Callable[[Server], Iterabl
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--completions", type=int, help="how large the site of copy, dlt and pull is")
+    parser.add_argument("--completions", type=int, help="how large the large site is")
     parser.add_argument("--only", action="append", choices=list(_benchmarks(None)), help="one of them; may be repeated")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     asked = parser.parse_args()

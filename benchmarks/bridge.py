@@ -16,7 +16,7 @@ DESTINATION = "oracle"
 
 def extract(server: Server, *, totara: str, staging: str, full_compare: bool) -> tuple[float, Extracted]:
     """One extract between two databases of the server, connecting included: how many seconds, and what it did."""
-    source = DatabaseSource(TotaraConnection(database_url=server.url(totara)))
+    source = DatabaseSource(TotaraConnection(url=server.url(totara)))
     plan = ExtractPlan(
         site=SITE,
         connection="totara_sandbox",

@@ -1,4 +1,4 @@
-"""A large site next to a small one: what 100 changes cost, and how much memory a first load takes."""
+"""A large site next to a small one: what 100 changes cost, and what memory and time a first load takes."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from benchmarks import bridge, peak_memory, report
 from benchmarks.report import Line
 from benchmarks.server import Server
 
-_SMALL, _LARGE = 10_000, 1_000_000
+SMALL, LARGE = 10_000, 1_000_000
 _ROUNDS = 15
 
 #: A round: 100 changes in Totara, and what an extract has to make of them. Each becomes one line of the log.
@@ -25,18 +25,22 @@ _EXPECTED = {
 }
 
 
-def memory(server: Server) -> Iterator[Line]:
-    """Peak memory of the extracting process."""
-    peaks = [
-        peak_memory.of_first_load(server, server.totara(size), server.copy(server.staging(), f"staging_{size}"))
-        for size in (_SMALL, _LARGE)
-    ]
-    yield report.memory("memory, first load of 1 000 000", peaks[1], peaks[0], at="10 000", at_most=20)
+def memory(server: Server, large: int) -> Iterator[Line]:
+    """Peak memory of the extracting process, and how its time grows: ten times the rows take ten times as long."""
+    loads = {
+        size: peak_memory.of_first_load(server, server.totara(size), server.copy(server.staging(), f"staging_{size}"))
+        for size in sorted({SMALL, large // 10, large})
+    }
+    peaks = loads[large].mebibytes, loads[SMALL].mebibytes
+    yield report.memory(f"memory, first load of {_words(large)}", *peaks, at=_words(SMALL), at_most=20)
+    tenth = loads[large // 10].seconds * 10
+    at = f"{_words(large // 10)}, ten times"
+    yield report.growth(f"time, first load of {_words(large)}", [loads[large].seconds], [tenth], at=at, at_most=1.3)
 
 
-def incremental(server: Server) -> Iterator[Line]:
+def incremental(server: Server, large: int) -> Iterator[Line]:
     """An extract of 100 changes, everything before them being staged and delivered."""
-    seconds: dict[int, list[float]] = {_SMALL: [], _LARGE: []}
+    seconds: dict[int, list[float]] = {SMALL: [], large: []}
     for size in seconds:
         _prepare(server, size)
     for counted in (False, *[True] * _ROUNDS):
@@ -44,7 +48,12 @@ def incremental(server: Server) -> Iterator[Line]:
             took = _round(server, size)
             if counted:
                 of_size.append(took)
-    yield report.growth("100 changes in 1 000 000", seconds[_LARGE], seconds[_SMALL], at="in 10 000", at_most=1.3)
+    what, at = f"100 changes in {_words(large)}", f"in {_words(SMALL)}"
+    yield report.growth(what, seconds[large], seconds[SMALL], at=at, at_most=1.3)
+
+
+def _words(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _prepare(server: Server, size: int) -> None:

@@ -1,8 +1,9 @@
-"""The most memory that a process ever had, for a process that does one full extract and nothing else."""
+"""The most memory that a process ever had, and its time, for a process that does one full extract and nothing else."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import bridge
 from benchmarks.server import Server
@@ -10,13 +11,20 @@ from benchmarks.server import Server
 _PREFIX = "VmHWM:"
 
 
-def of_first_load(server: Server, totara: str, staging: str) -> float:
-    """Extract a whole site in a process of its own; MiB of resident memory at its peak."""
+class Load(NamedTuple):
+    """What an extract took."""
+
+    mebibytes: float  #: of resident memory at its peak
+    seconds: float
+
+
+def of_first_load(server: Server, totara: str, staging: str) -> Load:
+    """Extract a whole site in a process of its own."""
     arguments = [str(server.folder), str(server.port), totara, staging]
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.peak_memory", *arguments], check=True, stdout=subprocess.PIPE, text=True
     )
-    return float(child.stdout)
+    return Load(*map(float, child.stdout.split()))
 
 
 def _peak() -> float:
@@ -32,5 +40,6 @@ def _peak() -> float:
 
 if __name__ == "__main__":
     folder, port, totara, staging = sys.argv[1:]
-    bridge.extract(Server(Path(folder), int(port), password=""), totara=totara, staging=staging, full_compare=True)
-    print(_peak())
+    server = Server(Path(folder), int(port), password="")
+    seconds, _ = bridge.extract(server, totara=totara, staging=staging, full_compare=True)
+    print(_peak(), seconds)

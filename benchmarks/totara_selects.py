@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from totara_bridge.completion import COMPLETION_COLUMNS, COURSE_COLUMNS, HISTORY_COLUMNS, LEARNER_COLUMNS
+from totara_bridge.totara.database.catalogue import Catalogue
 from totara_bridge.totara.database.statements import Statement, Statements
 from totara_bridge.totara.query import ReadQuery
 
@@ -20,7 +21,7 @@ class Select:
 
 def selects() -> dict[str, Select]:
     """Of the whole site, by the name of the record."""
-    asked = Statements("ttr_", ReadQuery())
+    asked = Statements(Catalogue.of_everything("ttr_"), ReadQuery())
     postgresql = sa.create_engine("postgresql+psycopg://")
 
     def compiled(statement: Statement) -> str:

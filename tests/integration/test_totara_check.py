@@ -14,8 +14,10 @@ from sqlalchemy import URL, Engine, NullPool, create_engine
 
 from totara_bridge.errors import BridgeError, TotaraRefused, TotaraUnavailable
 from totara_bridge.sandbox.totara import schema
+from totara_bridge.sandbox.totara.schema_shape import Shape, reshape
 from totara_bridge.totara.check import check
 from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.database import DatabaseSource
 
 _PASSWORD = "reader-Pa55word"
 _NUMBERS = count(1)
@@ -72,7 +74,8 @@ class Totara:
         return f"CREATE USER {name} IDENTIFIED BY '{_PASSWORD}'"
 
     def grant(self, table: str) -> str:
-        return f"GRANT SELECT ON {self.prefix}{table} TO {self.reader.username}"
+        name = self.admin.dialect.identifier_preparer.quote(self.prefix + table)
+        return f"GRANT SELECT ON {name} TO {self.reader.username}"
 
     def revoke(self, table: str) -> str:
         return f"REVOKE SELECT ON {self.prefix}{table} FROM {self.reader.username}"
@@ -244,6 +247,31 @@ def test_a_permission_is_missing_and_the_grants_in_the_sentence_help(totara: Tot
     assert "2 completions" in check(totara.connection())
 
 
+@pytest.mark.parametrize("table", ["course_completion_history", "course_completion_log"])
+def test_what_may_not_be_read_is_never_taken_for_absent(totara: Totara, table: str) -> None:
+    totara.run(totara.revoke(table))
+    source = DatabaseSource(totara.connection())
+    with pytest.raises(TotaraRefused, match=f"may not read ttr_{table}: run GRANT SELECT ON"), source.snapshot():
+        pass
+
+
+def test_a_column_that_may_not_be_read_is_never_taken_for_absent(totara: Totara) -> None:
+    columns = "id, userid, course, status, timeenrolled, timestarted, timecompleted, rpl"
+    totara.run(
+        totara.revoke("course_completions"),
+        f"GRANT SELECT ({columns}) ON ttr_course_completions TO {totara.reader.username}",
+    )
+    assert "may not read ttr_course_completions: run GRANT SELECT ON" in totara.told(TotaraRefused)
+
+
+def test_a_table_of_a_reserved_name_is_granted_as_the_server_wants_it(tcp_postgres: URL) -> None:
+    totara = Totara(tcp_postgres, prefix="")
+    totara.run(f'REVOKE SELECT ON "user" FROM {totara.reader.username}')
+    said = totara.told(TotaraRefused)
+    totara.run(*re.findall(r"GRANT [^;]*[^;.]", said.partition(": run ")[2]))
+    assert "2 completions" in check(totara.connection())
+
+
 def test_audiences_need_two_tables_more(whole: Totara) -> None:
     said = whole.told(TotaraRefused, query={"audience_idnumbers": ["A1"]})
     assert "may not read ttr_cohort, ttr_cohort_members: run GRANT SELECT" in said
@@ -269,17 +297,37 @@ def test_no_totara(whole: Totara) -> None:
     )
 
 
-def test_a_table_is_missing(totara: Totara) -> None:
-    totara.run("DROP TABLE ttr_course_completion_criteria")
-    said = totara.told(TotaraRefused)
-    assert f"The database {totara.reader.database} has no table ttr_course_completion_criteria beside" in said
+def test_a_table_and_a_column_are_missing(totara: Totara) -> None:
+    totara.run("DROP TABLE ttr_user", "ALTER TABLE ttr_course_completions DROP COLUMN status")
+    assert totara.told(TotaraRefused) == (
+        f"The database {totara.reader.database} at 127.0.0.1:{totara.reader.port} lacks the tables ttr_user and the "
+        "columns ttr_course_completions.status beside Totara's others, and nothing can be read without: name the "
+        "database of a Totara that is fully installed, not one of Moodle or of a release before 12."
+    )
 
 
-def test_a_column_is_missing(totara: Totara) -> None:
+def test_what_may_be_absent_is_said(totara: Totara) -> None:
+    totara.run(totara.grant("config"), "DROP TABLE ttr_course_completion_history")
     totara.run("ALTER TABLE ttr_course_completions DROP COLUMN rplgrade")
-    said = totara.told(TotaraRefused)
-    assert "lacks a column that Totara 17 has" in said
-    assert "rplgrade" in said
+    assert check(totara.connection()) == (
+        "Totara 17.3 (Build: 20230130): 2 completions, newest log row 77 of 2023-11-14 22:13 UTC, site made "
+        "2020-09-13 12:26 UTC; no history table: archived completions are not seen; no grades of recognised prior "
+        "learning."
+    )
+
+
+def test_a_totara_without_all_that_may_be_absent(totara: Totara) -> None:
+    reshape(totara.admin, Shape.LEAST)
+    found = check(totara.connection())
+    assert ": 2 completions, site made 2020-09-13 12:26 UTC; no change log: each extract reads everything" in found
+    assert "no history table: archived completions are not seen" in found
+    assert "progress is known only of what is complete" in found
+
+
+def test_a_totara_12_lacks_nothing(totara: Totara) -> None:
+    totara.run(totara.grant("config"))
+    reshape(totara.admin, Shape.TOTARA_12)
+    assert check(totara.connection()).endswith("site made 2020-09-13 12:26 UTC.")
 
 
 def test_no_site_course(totara: Totara) -> None:

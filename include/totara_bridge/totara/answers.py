@@ -33,14 +33,15 @@ _ANSWERS = (
     ),
     _Answer(
         r"\(42P01\)|\(1146\)",
-        TotaraRefused,
-        "The database {database} lacks a table that every Totara has ({words}): correct the table prefix.",
+        TotaraUnavailable,
+        "The database {database} lacks a table that was there when reading began ({words}): try again once Totara's "
+        "upgrade is over.",
     ),
     _Answer(
         r"\(42703\)|\(1054\)",
-        TotaraRefused,
-        "A table in the database {database} lacks a column that Totara 17 has ({words}): name a Totara "
-        "database, not one of Moodle or of an older release.",
+        TotaraUnavailable,
+        "A table in the database {database} lacks a column that was there when reading began ({words}): try again "
+        "once Totara's upgrade is over.",
     ),
     _Answer(
         r"\(57014\)|\(1969\)|\(3024\)",

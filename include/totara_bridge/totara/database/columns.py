@@ -1,9 +1,8 @@
-"""Totara's tables, and its codes as the bridge's words."""
+"""Totara's codes as the bridge's words."""
 
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import ColumnElement, and_, case, func, or_
+from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, literal, null, or_, select
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from totara_bridge.completion import Status
@@ -27,13 +26,23 @@ def flag(column: ColumnElement[int]) -> ColumnElement[str]:
     return case((column != 0, "t"), else_="f")
 
 
-def totara_table(name: str, columns: str) -> sa.TableClause:
-    """A table of Totara's, with those of its columns that are read."""
-    return sa.table(name, *(sa.column(column, _type(column)) for column in columns.split()))
+def progress(
+    row: ReadOnlyColumnCollection[str, Any],
+    met: ReadOnlyColumnCollection[str, Any] | None,
+    criteria: ColumnElement[int],
+) -> ColumnElement[int | None]:
+    """The share of the course's completion criteria that are met, in percent; none where that cannot be known.
 
-
-def _type(column: str) -> sa.types.TypeEngine[Any]:
-    text = {"rpl", "username", "idnumber", "email", "firstname", "lastname", "shortname", "fullname", "path"}
-    if column in text:
-        return sa.Text()
-    return sa.Numeric(10, 5) if column in {"rplgrade", "grade"} else sa.BigInteger()
+    :param met: the criteria that learners have met, if they can be seen.
+    :param criteria: how many the course has; NULL where it has none.
+    """
+    complete = or_(func.nullif(row.timecompleted, 0).is_not(None), row.status.in_([50, 75]))
+    if met is None:
+        return case((complete, literal(100)), else_=null())
+    number = (
+        select(func.count())
+        .where(met.userid == row.userid, met.course == row.course, met.timecompleted.is_not(None))
+        .scalar_subquery()
+    )
+    share = cast(func.round(number * 100.0 / criteria), Integer)
+    return case((complete, literal(100)), (criteria > 0, func.least(share, 100)), else_=null())

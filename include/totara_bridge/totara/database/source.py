@@ -6,6 +6,7 @@ MySQL and MariaDB have no such thing; their rows are streamed and written as the
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -17,11 +18,21 @@ from totara_bridge.completion import copy_lines
 from totara_bridge.errors import TotaraRefused
 from totara_bridge.totara.answers import explain, place
 from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.database.catalogue import Catalogue
+from totara_bridge.totara.database.refusal import readable
 from totara_bridge.totara.database.statements import Changes, Statement, Statements
-from totara_bridge.totara.source import Window
+from totara_bridge.totara.source import EVERYTHING, Gives, ReadFile, SourceKind, Window
 
 _ROWS_AT_ONCE = 2_000
 _BYTES_AT_ONCE = 1 << 17
+
+#: The columns of a completion that may be absent, and what they are called here.
+_COLUMNS = {
+    "rpl": "rpl",
+    "rplgrade": "grade",
+    "timeenrolled": "time_enrolled",
+    "timestarted": "time_started",
+}
 
 
 class DatabaseSource:
@@ -50,14 +61,24 @@ class DatabaseSource:
 class DatabaseSnapshot:
     """A Totara at one moment; see `totara_bridge.totara.source.Snapshot`."""
 
+    kind = SourceKind.DATABASE
+    whole = True
+    more = False
+
     def __init__(self, database: sa.Connection, connection: TotaraConnection) -> None:
         self._database = database
         self._url = connection.database_url
-        self._statements = Statements(connection.table_prefix, connection.query)
+        try:
+            catalogue = readable(database, connection)
+        except DBAPIError as error:
+            raise explain(error, self._url) from error
+        self._statements = Statements(catalogue, connection.query)
+        self.change_log = catalogue.has("course_completion_log")
+        self.gives = _gives(catalogue)
         self._known: dict[Window, Changes] = {}
         self.query = connection.query.model_dump_json()
         self.limited = not connection.query.reads_everything
-        self.fingerprint = self._fingerprint()
+        self.fingerprint: int | None = self._fingerprint()
         self.clock = self._number(sa.text(f"SELECT {self._seconds_now()}"))
         self.newest_log_id = self._number(self._statements.newest_log_id())
 
@@ -103,6 +124,14 @@ class DatabaseSnapshot:
     def audience_members(self, id_numbers: Sequence[str], window: Window | None) -> Iterator[bytes]:
         """Lines with `AUDIENCE_MEMBER_COLUMNS`."""
         return self._lines(self._statements.audience_members(id_numbers, self._changes(window)))
+
+    def refused(self) -> Iterator[bytes]:
+        """Nothing: the tables' columns have types."""
+        return iter(())
+
+    def read_files(self) -> Sequence[ReadFile]:
+        """None."""
+        return ()
 
     def _changes(self, window: Window | None) -> Changes | None:
         """What the window names; asked once, as the snapshot does not change."""
@@ -171,3 +200,8 @@ class DatabaseSnapshot:
                 yield b"".join(copy_lines(rows))
         except DBAPIError as error:
             raise explain(error, self._url) from error
+
+
+def _gives(catalogue: Catalogue) -> Gives:
+    absent = {ours for column, ours in _COLUMNS.items() if not catalogue.has("course_completions", column)}
+    return replace(EVERYTHING, history=catalogue.has("course_completion_history"), columns=EVERYTHING.columns - absent)

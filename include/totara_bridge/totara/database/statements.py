@@ -1,7 +1,8 @@
 """What is asked of Totara's database, for PostgreSQL and MySQL/MariaDB alike.
 
 Names and meanings of columns as measured on Totara 17.3: times are Unix seconds, 0 or NULL is no time; there are no
-foreign keys, so a row may belong to a deleted user; ``course_completions`` has no time of change, hence the log.
+foreign keys, so a row may belong to a deleted user or a deleted course; ``course_completions`` has no time of change,
+hence the log.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, Subquery, and_, case, func, literal, null, select, union
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
+from sqlalchemy import ColumnElement, FromClause, Select, Subquery, and_, func, null, select, union
 
-from totara_bridge.totara.database.columns import flag, status, totara_table
+from totara_bridge.totara.database.catalogue import Catalogue
+from totara_bridge.totara.database.columns import flag, progress, status
+from totara_bridge.totara.database.tables import Tables
 from totara_bridge.totara.query import ReadQuery
 from totara_bridge.totara.source import Window
+
+#: Totara's ``course.containertype`` of what learners know as a course.
+_COURSE = "container_course"
 
 Statement = Select[Any] | sa.CompoundSelect[Any]
 
@@ -32,23 +37,16 @@ class Changes:
 
 
 class Statements:
-    """The statements over the tables of one prefix, with one connection's query."""
+    """The statements over the tables of one Totara, with one connection's query."""
 
-    def __init__(self, prefix: str, query: ReadQuery) -> None:
+    def __init__(self, catalogue: Catalogue, query: ReadQuery) -> None:
         self._query = query
-        self._completion = totara_table(
-            prefix + "course_completions",
-            "id userid course status timeenrolled timestarted timecompleted rpl rplgrade",
-        )
-        self._history = totara_table(prefix + "course_completion_history", "id courseid userid timecompleted grade")
-        self._log = totara_table(prefix + "course_completion_log", "id courseid userid timemodified")
-        self._criterion = totara_table(prefix + "course_completion_criteria", "id course")
-        self._met = totara_table(prefix + "course_completion_crit_compl", "userid course timecompleted")
-        self._user = totara_table(prefix + "user", "id username idnumber email firstname lastname suspended deleted")
-        self._course = totara_table(prefix + "course", "id category shortname idnumber fullname visible timecreated")
-        self._category = totara_table(prefix + "course_categories", "id path")
-        self._cohort = totara_table(prefix + "cohort", "id idnumber")
-        self._member = totara_table(prefix + "cohort_members", "cohortid userid")
+        self._catalogue = catalogue
+        tables = Tables(catalogue)
+        self._completion, self._history, self._log = tables.completion, tables.history, tables.log
+        self._criterion, self._met = tables.criterion, tables.met
+        self._user, self._course, self._category = tables.user, tables.course, tables.category
+        self._cohort, self._member = tables.cohort, tables.member
 
     def fingerprint(self) -> Statement:
         """When course 1, the site itself, was made."""
@@ -81,17 +79,19 @@ class Statements:
             .group_by(self._criterion.c.course)
             .subquery("criteria")
         )
+        met = self._met.c if self._catalogue.has("course_completion_crit_compl") else None
         statement = select(
             row.id,
             row.userid,
             row.course,
             status(row),
-            self._progress(row, criteria.c.number),
+            progress(row, met, criteria.c.number),
             row.rplgrade,
             func.nullif(row.rpl, ""),
             func.nullif(row.timeenrolled, 0),
             func.nullif(row.timestarted, 0),
             func.nullif(row.timecompleted, 0),
+            null(),
         ).select_from(self._completion.outerjoin(criteria, criteria.c.course == row.course))
         return self._limit(statement, row.userid, row.course, self._completion, changes)
 
@@ -177,7 +177,7 @@ class Statements:
         statement: Select[Any],
         user: ColumnElement[int],
         course: ColumnElement[int],
-        table: sa.TableClause,
+        table: FromClause,
         changes: Changes | None,
     ) -> Select[Any]:
         return self._within_pairs(statement, user, course, table, changes).where(*self._wanted(user, course))
@@ -187,7 +187,7 @@ class Statements:
         statement: Select[Any],
         user: ColumnElement[int],
         course: ColumnElement[int],
-        table: sa.TableClause,
+        table: FromClause,
         changes: Changes | None,
     ) -> Select[Any]:
         """The statement over ``table``, cut to the pairs that changed."""
@@ -202,9 +202,13 @@ class Statements:
         return statement.join(named, and_(named.c.userid == user, named.c.courseid == course))
 
     def _wanted(self, user: ColumnElement[int], course: ColumnElement[int]) -> list[ColumnElement[bool]]:
-        """The connection's query as conditions; none where it limits nothing."""
+        """The connection's query as conditions, and that a course is one: workspaces and the like are none."""
         query = self._query
         conditions: list[ColumnElement[bool]] = []
+        if self._catalogue.has("course", "containertype"):
+            # not "one of the courses": a completion may outlive its course
+            other = select(self._course.c.id).where(self._course.c.containertype != _COURSE)
+            conditions.append(course.not_in(other))
         if query.course_ids:
             conditions.append(course.in_(query.course_ids))
         if query.category_ids:
@@ -226,24 +230,3 @@ class Statements:
 
     def _within(self, window: Window) -> ColumnElement[bool]:
         return and_(self._log.c.id > window.after, self._log.c.id <= window.up_to)
-
-    def _progress(
-        self, row: ReadOnlyColumnCollection[str, Any], criteria: ColumnElement[int]
-    ) -> ColumnElement[int | None]:
-        """The share of the course's completion criteria that are met, in percent; none where it has none."""
-        met = (
-            select(func.count())
-            .where(
-                self._met.c.userid == row.userid,
-                self._met.c.course == row.course,
-                self._met.c.timecompleted.is_not(None),
-            )
-            .scalar_subquery()
-        )
-        share = sa.cast(func.round(met * 100.0 / criteria), sa.Integer)
-        return case(
-            (func.nullif(row.timecompleted, 0).is_not(None), literal(100)),
-            (row.status.in_([50, 75]), literal(100)),
-            (criteria > 0, func.least(share, 100)),
-            else_=null(),
-        )
