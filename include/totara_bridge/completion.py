@@ -8,6 +8,7 @@ decimal digits, times are Unix seconds, nothing is ``\\N`` (0 is never used for 
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -31,6 +32,7 @@ COMPLETION_COLUMNS = (
     "time_enrolled",
     "time_started",
     "time_completed",
+    "time_completed_until",  #: only the day is known, and ends here: the moment lies in between; none: it is exact
 )
 
 #: One archived completion.
@@ -69,6 +71,24 @@ AUDIENCE_MEMBER_COLUMNS = (
     "audience",  #: its id number
 )
 
+#: A row that cannot be understood, with why; its neighbours are read without it.
+REFUSED_COLUMNS = (
+    "feed",  #: what it stood in, such as a file's name
+    "place",  #: a number that a person finds it by there, such as its line
+    "user_id",  #: 0 where that is not known
+    "course_id",
+    "reason",  #: one sentence
+)
+
+
+class Crawled(NamedTuple):
+    """What was last heard of a learner in a course, who is enrolled there."""
+
+    complete: bool
+    progress: int | None  #: 0–100
+    checked_at: int  #: Unix seconds
+
+
 _NEVER_STORED = re.compile("[\0\ud800-\udfff]")
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
@@ -85,8 +105,11 @@ def storable(words: str) -> str:
 
 
 def copy_line(values: Iterable[object]) -> bytes:
-    """One line of COPY text from Python values; NUL, which PostgreSQL cannot store, is dropped."""
-    return ("\t".join(_field(value) for value in values) + "\n").encode()
+    """One line of COPY text from Python values.
+
+    What PostgreSQL cannot store does not stop a read: NUL is dropped, and half of a surrogate pair is a ``?``.
+    """
+    return ("\t".join(_field(value) for value in values) + "\n").encode(errors="replace")
 
 
 def copy_lines(rows: Iterable[Iterable[object]]) -> Iterator[bytes]:

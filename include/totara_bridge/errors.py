@@ -16,6 +16,7 @@
         ├── StagingOutOfDate       the staging database is at another revision than this code
         ├── ErasureIncomplete      a name of an erased learner is still there
         ├── TotaraRefused          credentials, permission, prefix: Totara says no
+        │   └── ReportUnreadable   a report or a file of it cannot be read, or lacks what is needed
         ├── SiteReplaced           another Totara answers under a known site code
         ├── DeletionsUnconfirmed   a full compare would delete more than is believable
         └── OracleRefused          credentials, path, contract: Oracle says no
@@ -87,6 +88,10 @@ class ErasureIncomplete(Permanent):
 
 class TotaraRefused(Permanent):
     """Totara refuses: credentials, permission or table prefix."""
+
+
+class ReportUnreadable(TotaraRefused):
+    """A report, or a file of one, cannot be read or understood, or lacks what is needed."""
 
 
 class SiteReplaced(Permanent):

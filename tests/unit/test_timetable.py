@@ -115,7 +115,7 @@ def test_a_site_is_read_by_the_first_run_at_or_after_its_turn() -> None:
 
 
 def compare_due(compared: datetime, now: datetime, zone: ZoneInfo) -> bool:
-    before = Watermark(log_id=1, read_at=0, extracted_at=compared, compared_at=compared, query="{}")
+    before = Watermark(log_id=1, read_at=0, extracted_at=compared, compared_at=compared, query="{}", source="database")
     return due(before, newest_log_id=1, at=time(2, 30, tzinfo=zone), now=now)
 
 

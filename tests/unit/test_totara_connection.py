@@ -1,10 +1,15 @@
 """The fields of a Totara connection are accepted as Airflow stores them, and refused in one sentence each."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
+from totara_bridge.completion import Status
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.query import ReadQuery
+from totara_bridge.totara.source import SourceKind
 
 _URL = "postgresql://reader@db.example.com/totara"
 
@@ -100,9 +105,9 @@ def test_no_database_url() -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         TotaraConnection.from_fields("The connection lms", server_url="https://lms", api_token="t", extra={})
     assert str(caught.value) == (
-        "The connection lms has no database URL: reading through web services comes later, so fill in "
-        '"Database URL", as postgresql://user@host/database or mysql://user@host/database, and the password '
-        'in "Database password".'
+        'The connection lms has no database URL: fill in "Database URL", as postgresql://user@host/database or '
+        'mysql://user@host/database, and the password in "Database password"; or, where the database may not be '
+        'read, choose another "Source".'
     )
 
 
@@ -140,7 +145,7 @@ def test_a_table_prefix_that_cannot_be(prefix: str) -> None:
         ({"is_active": "perhaps"}, "is_active: Input should be a valid boolean"),
         (
             {"tabel_prefix": "ttr_"},
-            "tabel_prefix is unknown (known: database_url, database_password, table_prefix",
+            "tabel_prefix is unknown (known: source, database_url, database_password, table_prefix",
         ),
         (
             {"query": {"sql": "DELETE"}},
@@ -150,11 +155,58 @@ def test_a_table_prefix_that_cannot_be(prefix: str) -> None:
         ({"query": {"learner_idnumbers": [""]}}, "query.learner_idnumbers.0: String should have at least 1"),
         ({"query": "course 7"}, "query: is not JSON"),
         ({"query": [7]}, "query: Input should be a valid dictionary"),
+        ({"source": "soap"}, "source: Input should be 'database', 'web_services', 'report_query' or 'report_file'"),
+        ({"requests_in_flight": 65}, "requests_in_flight: Input should be less than or equal to 64"),
+        ({"recheck_days": -1}, "recheck_days: Input should be greater than or equal to 0"),
+        ({"time_zone": "Middle/Earth"}, "time_zone: "),
+        ({"report": {"sql": 1}}, "report.sql is unknown (known: id, saved_search, place, columns, words, months"),
+        ({"report": {"months": ["Jan"]}}, "report.months: there are twelve months"),
+        ({"report": {"words": {"Fertig": "done"}}}, "report.words.Fertig: Input should be 'not_started'"),
+        ({"report": {"columns": {"sql": "x"}}}, "report.columns.sql"),
+        ({"api_client": "c"}, '"API client ID" and "API client secret" belong together'),
+        ({"source": "report_file"}, 'report_file needs the place of the files in "Report"'),
+        ({"source": "report_query"}, 'report_query needs "API client ID", "API client secret" and the report'),
     ],
 )
 def test_a_field_that_cannot_be(extra: dict[str, object], words: str) -> None:
     said = _refused(**extra)
     assert said.startswith(f"The connection lms has fields that cannot be: {words}")
+
+
+REPORT = '{"id": 7, "whole": true, "words": {"Abgeschlossen": "complete"}, "columns": {"user_id": "Nummer"}}'
+
+
+def test_the_fields_of_the_other_sources() -> None:
+    connection = TotaraConnection.from_fields(
+        "lms",
+        server_url="https://lms.example.com/",
+        api_token="t0ken",
+        extra={
+            "source": "report_query", "requests_in_flight": "8", "recheck_days": "7", "api_client": "client",
+            "api_secret": "s3cret", "report": REPORT, "time_zone": "Pacific/Auckland", "days_of": "learner",
+        },
+    )  # fmt: skip
+    assert connection.source is SourceKind.REPORT_QUERY
+    assert connection.server_url == "https://lms.example.com"
+    assert (connection.requests_in_flight, connection.recheck) == (8, timedelta(days=7))
+    assert (connection.report.id, connection.report.whole) == (7, True)
+    assert connection.report.words == {"Abgeschlossen": Status.COMPLETE}
+    assert (connection.zone.key, connection.days_of) == ("Pacific/Auckland", "learner")
+    assert "s3cret" not in repr(connection)
+    assert connection.url is None
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"extra": {"source": "web_services"}, "api_token": "t"}, 'has no "Server URL"'),
+        ({"extra": {"source": "web_services"}, "server_url": "https://lms"}, 'has no "API token"'),
+        ({"extra": {"database_url": _URL, "api_client": "c", "api_secret": "s"}}, 'has no "Server URL"'),
+    ],
+)
+def test_what_a_source_is_reached_by(given: dict[str, Any], missing: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=missing):
+        TotaraConnection.from_fields("The connection lms", **given)
 
 
 def test_a_target() -> None:
@@ -166,6 +218,23 @@ def test_a_target() -> None:
 def test_a_server_url_without_a_protocol() -> None:
     with pytest.raises(ConfigurationInvalid, match=r"'lms\.example\.com', which names no protocol"):
         TotaraConnection.from_fields("lms", server_url="lms.example.com", extra={"database_url": _URL})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://ann:s3cret@lms", "https://lms?key=s3cret", "https://lms#s3cret", "https://", "https://lms:port",
+     "https://lms:99999", "https://[::1", "https://lms/ s3cret", "https://lms\n"],
+)  # fmt: skip
+def test_a_server_url_that_is_more_than_an_address_or_none(address: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match="not just the address of a Totara") as caught:
+        TotaraConnection.from_fields("lms", server_url=address, extra={"database_url": _URL})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_stored() -> None:
+    report = '{"place": "/exports/\\u0000.csv"}'
+    with pytest.raises(ConfigurationInvalid, match=r"report\.place: it holds a character"):
+        TotaraConnection.from_fields("lms", extra={"source": "report_file", "report": report})
 
 
 def test_a_task_stops_when_the_connection_is_not_active() -> None:

@@ -18,7 +18,7 @@ from pydantic_settings import (
 )
 
 from totara_bridge.config.schedule import Zone, next_tick
-from totara_bridge.config.section import Destination, Extract, Purge, Push, Site, Watch
+from totara_bridge.config.section import Destination, Extract, Purge, Push, Reconcile, Site, Watch
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.template import DEFAULT, Template
 
@@ -39,6 +39,7 @@ class BridgeConfig(BaseSettings):
     push: Push = Push()
     purge: Purge = Purge()
     watch: Watch = Watch()
+    reconcile: Reconcile = Reconcile()
     sites: tuple[Site, ...] = ()
     destinations: tuple[Destination, ...] = ()
     templates: dict[str, Template] = {}

@@ -57,6 +57,12 @@ class Watch(_Section):
     schedule: Schedule = "*/5 * * * *"
 
 
+class Reconcile(_Section):
+    """When Totara is compared with staging and with what was delivered."""
+
+    schedule: Schedule = "0 4 * * 0"
+
+
 class Site(_Section):
     """One Totara."""
 
