@@ -11,7 +11,9 @@ PATIENCE = 60.0
 
 #: Forks the processes; the programs of all tests stand here, as the first list that is used is the only one.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "tests.chaos.sender", "tests.web.following", "tests.web.extracting"])
+PROCESSES.set_forkserver_preload(
+    ["pytest", "tests.chaos.sender", "tests.killed_extract", "tests.web.following", "tests.web.extracting"]
+)
 
 
 class Forked:

@@ -48,6 +48,12 @@ class Wants:
         template = config.template(destination.template)
         return cls(destination.code, destination.corrections, destination.withdrawals, template, destination.route)
 
+    @property
+    def amendments(self) -> Sequence[Kind]:
+        """The kinds of items that tell it what became of completions that it has."""
+        wanted = {Kind.CORRECTION: self.corrections, Kind.WITHDRAWAL: self.withdrawals}
+        return [kind for kind, wants in wanted.items() if wants]
+
     def takes(self, site: str) -> bool:
         """Whether its route takes completions of the site."""
         return not self.route.sites or site in self.route.sites
@@ -95,6 +101,17 @@ def put_past(transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, *
     """
     payload_template.register(transaction, wants.template, now)
     return _put(transaction, rows, wants, lane=Lane.BACKFILL, now=now)
+
+
+def put_amendments(
+    transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, kind: Kind, *, now: datetime
+) -> Put:
+    """Queue corrections or withdrawals of these deliverables that should have been long ago; as `put_past`.
+
+    :raises ConfigurationInvalid: the template changed and its version did not.
+    """
+    payload_template.register(transaction, wants.template, now)
+    return _put(transaction, rows, wants, kind, lane=Lane.BACKFILL, now=now)
 
 
 def put_again(transaction: Transaction, rows: Sequence[Row[Any]], wants: Wants, *, by: str, now: datetime) -> int:

@@ -102,7 +102,10 @@ def raise_baselines(transaction: Transaction, *, site: str, before: int) -> None
             FROM (SELECT max(i.id) AS newest FROM bridge.completion_instance i
                   JOIN touched_instance t ON t.id = i.id
                   WHERE t.change = 'new'
-                    AND (i.time_completed IS NULL OR i.time_completed < to_timestamp(:before))) past
+                    -- of a day only its end tells: what was completed today may have been after that time
+                    AND (i.time_completed IS NULL
+                         OR coalesce(i.time_completed_until - interval '1 second', i.time_completed)
+                            < to_timestamp(:before))) past
             WHERE b.site = :site AND past.newest IS NOT NULL
             """
         ),

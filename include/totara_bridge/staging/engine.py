@@ -87,7 +87,17 @@ def bulk_look(engine: Engine) -> Iterator[Transaction]:
         yield transaction
 
 
+@contextmanager
+def bulk_trial(engine: Engine) -> Iterator[Transaction]:
+    """A transaction that moves many rows and of which nothing stays, whatever it writes."""
+    with engine.connect() as transaction:  # what is not committed is rolled back
+        _prepare_for_many_rows(transaction)
+        yield transaction
+
+
 def _prepare_for_many_rows(transaction: Transaction) -> None:
+    # while a Totara is asked over HTTP for hours, it is idle and holds nothing back
+    transaction.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     transaction.execute(text("SET LOCAL work_mem = '64MB'"))
     transaction.execute(text("SET LOCAL jit = off"))
     # for ANALYZE of temporary tables: their length matters, a finer histogram of them costs more than it saves

@@ -83,7 +83,20 @@ WORK: Sequence[Work] = (
             AND t.kind = 'learner' AND t.site = :site AND t.totara_id = :user_id
         """,
     ),
-    _remove("set_aside", "rows of Totara's that cannot be true"),
+    _remove(
+        "set_aside",
+        "rows of Totara's that cannot be true",
+        rows="t.site = :site AND (t.user_id = :user_id OR t.reason ~* :names)",
+    ),
+    _remove("crawled_pair", "what web services said of the learner"),
+    _remove(
+        "reconciled_difference",
+        "where Totara and what is here differ about the learner",
+        rows="""
+            t.user_id = :user_id
+            AND t.reconciliation_id IN (SELECT id FROM bridge.reconciliation WHERE site = :site)
+        """,
+    ),
     _remove(
         "acknowledgement",
         "what pullers said of completions that they fetched",
@@ -106,8 +119,9 @@ WORK: Sequence[Work] = (
         to="""
             ordinal = -(SELECT count(*) FROM bridge.completion_instance i
                         WHERE i.site = t.site AND i.user_id = t.user_id AND i.course_id = t.course_id AND i.id <= t.id),
-            first_time_completed = NULL, time_completed = NULL, status = 'complete', row_id = NULL, history_id = NULL,
-            archived_at = NULL, revised_at = NULL, first_seen_at = :now, ended_at = :now
+            first_time_completed = NULL, time_completed = NULL, time_completed_until = NULL, status = 'complete',
+            row_id = NULL, history_id = NULL, archived_at = NULL, revised_at = NULL, first_seen_at = :now,
+            ended_at = :now
         """,
         rows=f"{OWN} AND t.ordinal >= 0",
     ),

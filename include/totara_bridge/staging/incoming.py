@@ -13,6 +13,7 @@ from totara_bridge.completion import (
     COURSE_COLUMNS,
     HISTORY_COLUMNS,
     LEARNER_COLUMNS,
+    REFUSED_COLUMNS,
 )
 from totara_bridge.staging import erased
 from totara_bridge.staging.engine import Transaction, driver
@@ -35,6 +36,8 @@ _TYPES = {
     "category_path": "text",
     "audience": "text",
     "whole": "boolean",
+    "feed": "text",
+    "reason": "text",
 }
 
 #: The end of the year 9999 in Unix seconds: neither PostgreSQL's text nor Python's dates go beyond.
@@ -60,6 +63,8 @@ class Incoming(StrEnum):
     #: the audiences that were read, and whether whole or only of the learners in `LEARNER`
     AUDIENCE = "incoming_audience"
     AUDIENCE_MEMBER = "incoming_audience_member"
+    #: the rows that the source could not understand
+    REFUSED = "incoming_refused"
 
 
 _COLUMNS = {
@@ -72,6 +77,12 @@ _COLUMNS = {
     Incoming.PRESENT: PAIR_COLUMNS,
     Incoming.AUDIENCE: AUDIENCE_COLUMNS,
     Incoming.AUDIENCE_MEMBER: AUDIENCE_MEMBER_COLUMNS,
+    Incoming.REFUSED: REFUSED_COLUMNS,
+}
+
+_TIMES = {
+    Incoming.COMPLETION: ("time_enrolled", "time_started", "time_completed"),
+    Incoming.HISTORY: ("time_completed",),
 }
 
 
@@ -112,6 +123,8 @@ def drop_erased(transaction: Transaction, *, site: str) -> None:
 def set_aside_impossible(transaction: Transaction, *, site: str, now: datetime) -> int:
     """Take out the rows whose times cannot be true and note them, so that they do not block their neighbours.
 
+    And note those that the source could not understand.
+
     :returns: how many such rows were read; they are in ``set_aside`` with the reason.
     """
     transaction.execute(
@@ -120,19 +133,44 @@ def set_aside_impossible(transaction: Transaction, *, site: str, now: datetime) 
     return sum(
         int(transaction.execute(statement, {"site": site, "now": now}).scalar_one())
         for statement in (
-            _set_aside(Incoming.COMPLETION, "row_id", ("time_enrolled", "time_started", "time_completed")),
-            _set_aside(Incoming.HISTORY, "history_id", ("time_completed",)),
+            _SET_ASIDE_REFUSED,
+            _set_aside(Incoming.COMPLETION, "row_id"),
+            _set_aside(Incoming.HISTORY, "history_id"),
         )
     )
 
 
-def _set_aside(table: Incoming, row: str, times: tuple[str, ...]) -> TextClause:
-    impossible = " OR ".join(f"{time} NOT BETWEEN 0 AND {_LAST_SECOND}" for time in times)
-    said = " || ', ' || ".join(f"'{time} ' || coalesce({time}::text, 'none')" for time in times)
+def has_unknown_refused(transaction: Transaction) -> bool:
+    """Whether a row was not understood of which not even the learner and the course are known."""
+    statement = text("SELECT EXISTS (SELECT FROM incoming_refused WHERE user_id = 0 OR course_id = 0)")
+    return bool(transaction.execute(statement).scalar_one())
+
+
+_SET_ASIDE_REFUSED = text(
+    """
+    WITH noted AS (INSERT INTO incoming_set_aside SELECT user_id, course_id FROM incoming_refused),
+    kept AS (
+        INSERT INTO bridge.set_aside (site, feed, row_id, user_id, course_id, reason, first_seen_at, last_seen_at)
+        SELECT :site, feed, place, user_id, course_id, reason, :now, :now FROM incoming_refused
+        ON CONFLICT (site, feed, row_id)
+        DO UPDATE SET reason = excluded.reason, last_seen_at = excluded.last_seen_at
+    )
+    SELECT count(*) FROM incoming_refused
+    """
+)
+
+
+def impossible(table: Incoming) -> str:
+    """SQL: the row's times cannot be true."""
+    return " OR ".join(f"{time} NOT BETWEEN 0 AND {_LAST_SECOND}" for time in _TIMES[table])
+
+
+def _set_aside(table: Incoming, row: str) -> TextClause:
+    said = " || ', ' || ".join(f"'{time} ' || coalesce({time}::text, 'none')" for time in _TIMES[table])
     return text(
         f"""
         WITH taken AS (
-            DELETE FROM {table} WHERE {impossible} RETURNING {row} AS row_id, user_id, course_id, {said} AS said
+            DELETE FROM {table} WHERE {impossible(table)} RETURNING {row} AS row_id, user_id, course_id, {said} AS said
         ),
         noted AS (INSERT INTO incoming_set_aside SELECT user_id, course_id FROM taken),
         kept AS (

@@ -26,9 +26,11 @@ from totara_bridge.staging.instance_rules import (
     ARCHIVE,
     COMPLETE,
     CURRENT,
+    FOUND_AGAIN,
     PAIR,
     UNKNOWN_CURRENT,
     UNKNOWN_HISTORY,
+    archive_current,
     lose_archived,
     lose_current,
 )
@@ -52,15 +54,29 @@ class InstanceChanges:
 
 
 def merge(
-    transaction: Transaction, *, site: str, whole_site: bool, by_date: bool = False, now: datetime
+    transaction: Transaction,
+    *,
+    site: str,
+    whole_site: bool,
+    history: bool = True,
+    row_ids: bool = True,
+    by_date: bool = False,
+    now: datetime,
 ) -> InstanceChanges:
     """Bring the instances up to what was read; what was touched is in the table ``touched_instance``.
 
+    :param history: whether the source shows archived completions. From one that does not, nothing is taken for lost:
+        what is not complete any more counts as archived.
+    :param row_ids: whether the source gives Totara's row ids. Without them an instance is known by its date.
     :param by_date: number new instances in the order of their dates, those without one first, for
         `deliverable.raise_baselines`.
     """
-    lose = (lose_current(whole_site=whole_site), lose_archived(whole_site=whole_site))
-    for statement in (*_PREPARE, *lose, *ARCHIVE, *CURRENT, *_NEW):
+    if history:
+        gone = (lose_current(whole_site=whole_site), lose_archived(whole_site=whole_site), *ARCHIVE)
+    else:
+        gone = (archive_current(whole_site=whole_site),)
+    again = CURRENT if row_ids else (FOUND_AGAIN, *CURRENT)
+    for statement in (*_PREPARE, *gone, *again, *_NEW):
         transaction.execute(statement, {"site": site, "now": now, "by_date": by_date})
     return InstanceChanges(**transaction.execute(_COUNT).one()._mapping)
 
@@ -89,7 +105,8 @@ _PREPARE: Sequence[TextClause] = (
     text(
         f"""
         CREATE TEMPORARY TABLE new_current ON COMMIT DROP AS
-        SELECT n.row_id, n.user_id, n.course_id, n.status, to_timestamp(n.time_completed) AS time_completed
+        SELECT n.row_id, n.user_id, n.course_id, n.status, to_timestamp(n.time_completed) AS time_completed,
+               to_timestamp(n.time_completed_until) AS time_completed_until
         FROM incoming_completion n
         LEFT JOIN bridge.completion_instance i ON {PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL
         WHERE {COMPLETE}
@@ -111,10 +128,12 @@ _WANTED = text(
             WHERE {PAIR} AND i.first_time_completed IS NOT DISTINCT FROM n.time_completed)
            + row_number() OVER (PARTITION BY n.user_id, n.course_id, n.time_completed
                                 ORDER BY n.history_id NULLS LAST) - 1 AS ordinal
-    FROM (SELECT user_id, course_id, NULL::bigint AS row_id, history_id, 'complete' AS status, time_completed
+    FROM (SELECT user_id, course_id, NULL::bigint AS row_id, history_id, 'complete' AS status, time_completed,
+                 NULL::timestamptz AS time_completed_until
           FROM {UNKNOWN_HISTORY} n
           UNION ALL
-          SELECT user_id, course_id, row_id, NULL, status, time_completed FROM {UNKNOWN_CURRENT} n) n
+          SELECT user_id, course_id, row_id, NULL, status, time_completed, time_completed_until
+          FROM {UNKNOWN_CURRENT} n) n
     LEFT JOIN bridge.learner l ON l.site = :site AND l.user_id = n.user_id
     """
 )
@@ -132,10 +151,11 @@ _INSERT_NEW = text(
     f"""
     WITH touched AS (
         INSERT INTO bridge.completion_instance (
-            site, user_id, course_id, row_id, history_id, status, time_completed, first_time_completed, ordinal,
-            revision, record_key, after_deletion, first_seen_at, archived_at)
-        SELECT :site, user_id, course_id, row_id, history_id, status, time_completed, time_completed, ordinal,
-               1, record_key, after_deletion, :now, CASE WHEN history_id IS NOT NULL THEN cast(:now AS timestamptz) END
+            site, user_id, course_id, row_id, history_id, status, time_completed, time_completed_until,
+            first_time_completed, ordinal, revision, record_key, after_deletion, first_seen_at, archived_at)
+        SELECT :site, user_id, course_id, row_id, history_id, status, time_completed, time_completed_until,
+               time_completed, ordinal, 1, record_key, after_deletion, :now,
+               CASE WHEN history_id IS NOT NULL THEN cast(:now AS timestamptz) END
         FROM ({_KEYED}) new_instance
         -- by pair, as two of the indexes have it, so that a first load fills them from left to right
         ORDER BY CASE WHEN :by_date THEN time_completed END NULLS FIRST, user_id, course_id, time_completed, ordinal

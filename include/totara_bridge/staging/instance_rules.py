@@ -28,6 +28,23 @@ def _touch(statement: str, change: str) -> TextClause:
 COMPLETE = one_of("n.status", (Status.COMPLETE, Status.COMPLETE_RPL))
 
 PAIR = "i.site = :site AND i.user_id = n.user_id AND i.course_id = n.course_id"
+
+
+def agrees(time: str, until: str) -> str:
+    """SQL: a row completed at ``time``, or between it and ``until``, may be the instance ``i``, as exactly as is known.
+
+    Where either has no date, it may be.
+    """
+    return f"""
+        (i.time_completed IS NULL OR {time} IS NULL
+         OR {time} <= coalesce(i.time_completed_until - interval '1 second', i.time_completed)
+            AND i.time_completed <= coalesce({until} - interval '1 second', {time}))
+    """
+
+
+#: A completion row ``n`` as it was read may be the instance ``i``.
+MAY_BE = agrees("to_timestamp(n.time_completed)", "to_timestamp(n.time_completed_until)")
+
 _JUST_LOST = "EXISTS (SELECT FROM touched_instance t WHERE t.id = i.id AND t.change = 'lost')"
 
 #: The history rows ``n`` that are no instance yet.
@@ -60,6 +77,39 @@ def lose_current(*, whole_site: bool) -> TextClause:
     )
 
 
+def archive_current(*, whole_site: bool) -> TextClause:
+    """For a source without history: it cannot tell what was taken back from what was archived."""
+    return _touch(
+        f"""
+        UPDATE bridge.completion_instance i SET archived_at = :now
+        WHERE i.site = :site AND i.archived_at IS NULL AND i.ended_at IS NULL
+          AND {scope.condition("i", whole_site=whole_site)}
+          AND NOT EXISTS (SELECT FROM incoming_completion n WHERE n.row_id = i.row_id
+                          AND n.user_id = i.user_id AND n.course_id = i.course_id AND {COMPLETE})
+        """,
+        "'archived'",
+    )
+
+
+#: For a source without row ids: what is complete again on the day of an instance that was archived or lost is that one.
+FOUND_AGAIN = _touch(
+    f"""
+    UPDATE bridge.completion_instance i
+    SET row_id = match.row_id, ended_at = NULL, archived_at = NULL, history_id = NULL,
+        revision = i.revision + match.ended::int,
+        revised_at = CASE WHEN match.ended THEN :now ELSE i.revised_at END
+    FROM (SELECT DISTINCT ON (n.user_id, n.course_id) i.id, n.row_id, i.ended_at IS NOT NULL AS ended
+          FROM {UNKNOWN_CURRENT} n
+          JOIN bridge.completion_instance i ON {PAIR} AND (i.ended_at IS NOT NULL OR i.archived_at IS NOT NULL)
+           AND i.time_completed IS NOT NULL AND n.time_completed IS NOT NULL
+           AND {agrees("n.time_completed", "n.time_completed_until")}
+          ORDER BY n.user_id, n.course_id, i.ended_at IS NOT NULL, i.id DESC) match
+    WHERE i.id = match.id
+    """,
+    "CASE WHEN match.ended THEN 'revised' ELSE 'found' END",
+)
+
+
 def lose_archived(*, whole_site: bool) -> TextClause:
     return _touch(
         f"""
@@ -77,7 +127,8 @@ ARCHIVE: Sequence[TextClause] = (
     _touch(
         f"""
         UPDATE bridge.completion_instance i
-        SET time_completed = n.time_completed, revision = i.revision + 1, revised_at = :now
+        SET time_completed = n.time_completed, time_completed_until = NULL, revision = i.revision + 1,
+            revised_at = :now
         FROM new_history n WHERE {PAIR} AND i.history_id = n.history_id AND i.ended_at IS NULL
         """,
         "'revised'",
@@ -110,7 +161,8 @@ ARCHIVE: Sequence[TextClause] = (
         f"""
         UPDATE bridge.completion_instance i
         SET history_id = match.history_id, archived_at = :now, ended_at = NULL,
-            time_completed = match.time_completed, revision = i.revision + 1, revised_at = :now
+            time_completed = match.time_completed, time_completed_until = NULL, revision = i.revision + 1,
+            revised_at = :now
         FROM (SELECT DISTINCT ON (i.id) i.id, n.history_id, n.time_completed
               FROM {UNKNOWN_HISTORY} n
               JOIN bridge.completion_instance i ON {PAIR} AND i.archived_at IS NULL AND {_JUST_LOST}
@@ -127,7 +179,8 @@ CURRENT: Sequence[TextClause] = (
     _touch(
         f"""
         UPDATE bridge.completion_instance i
-        SET time_completed = n.time_completed, status = n.status, revision = i.revision + 1, revised_at = :now
+        SET time_completed = n.time_completed, time_completed_until = n.time_completed_until, status = n.status,
+            revision = i.revision + 1, revised_at = :now
         FROM new_current n
         WHERE {PAIR} AND i.archived_at IS NULL AND i.ended_at IS NULL AND i.row_id = n.row_id
         """,
@@ -138,10 +191,11 @@ CURRENT: Sequence[TextClause] = (
         f"""
         UPDATE bridge.completion_instance i
         SET row_id = match.row_id, status = match.status, time_completed = match.time_completed,
-            ended_at = NULL, archived_at = NULL, history_id = NULL, revision = i.revision + match.revised::int,
+            time_completed_until = match.time_completed_until, ended_at = NULL, archived_at = NULL, history_id = NULL,
+            revision = i.revision + match.revised::int,
             revised_at = CASE WHEN match.revised THEN :now ELSE i.revised_at END
         FROM (SELECT DISTINCT ON (n.user_id, n.course_id) i.id, n.row_id, n.status, n.time_completed,
-                     (NOT {_JUST_LOST} OR i.time_completed IS DISTINCT FROM n.time_completed
+                     n.time_completed_until, (NOT {_JUST_LOST} OR i.time_completed IS DISTINCT FROM n.time_completed
                       OR i.status <> n.status) AS revised
               FROM {UNKNOWN_CURRENT} n
               JOIN bridge.completion_instance i ON {PAIR} AND i.ended_at IS NOT NULL

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from totara_bridge.staging.engine import Transaction
@@ -21,6 +21,7 @@ class Watermark:
     extracted_at: datetime
     compared_at: datetime  #: of the last full compare
     query: str  #: the connection's query, as JSON
+    source: str  #: the way it was read
 
 
 def reserve(transaction: Transaction, site: str) -> bool:
@@ -33,12 +34,14 @@ def reserve(transaction: Transaction, site: str) -> bool:
     )
 
 
-def recognise(transaction: Transaction, *, site: str, connection: str, fingerprint: int, now: datetime) -> int:
-    """Remember the site's fingerprint when first seen; the one that is remembered."""
+def recognise(
+    transaction: Transaction, *, site: str, connection: str, fingerprint: int | None, now: datetime
+) -> int | None:
+    """Remember the site's fingerprint when first known; the one that is remembered."""
+    row = insert(SiteRow).values(code=site, connection=connection, fingerprint=fingerprint, first_seen_at=now)
+    known = func.coalesce(SiteRow.fingerprint, row.excluded.fingerprint)
     transaction.execute(
-        insert(SiteRow)
-        .values(code=site, connection=connection, fingerprint=fingerprint, first_seen_at=now)
-        .on_conflict_do_update(index_elements=[SiteRow.code], set_={"connection": connection})
+        row.on_conflict_do_update(index_elements=[SiteRow.code], set_={"connection": connection, "fingerprint": known})
     )
     return transaction.execute(select(SiteRow.fingerprint).where(SiteRow.code == site)).scalar_one()
 
@@ -52,6 +55,7 @@ def watermark(transaction: Transaction, site: str) -> Watermark | None:
             WatermarkRow.extracted_at,
             WatermarkRow.compared_at,
             WatermarkRow.query,
+            WatermarkRow.source,
         ).where(WatermarkRow.site == site)
     ).one_or_none()
     return None if row is None else Watermark(*row)

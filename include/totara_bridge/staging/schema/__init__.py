@@ -26,6 +26,8 @@ from totara_bridge.staging.schema.extracted import (
     WatermarkRow,
 )
 from totara_bridge.staging.schema.pulled import AcknowledgementRow, ApiTokenPaceRow, ApiTokenRow
+from totara_bridge.staging.schema.reconciled import ReconciledCountRow, ReconciledDifferenceRow, ReconciliationRow
+from totara_bridge.staging.schema.sources import CrawledPairRow, CrawlRow, LoadedFileRow
 from totara_bridge.staging.schema.table import SCHEMA, Table
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "BaselineRow",
     "CompletionRow",
     "CourseRow",
+    "CrawlRow",
+    "CrawledPairRow",
     "DeliveryHourRow",
     "DeliveryRow",
     "DestinationStateRow",
@@ -52,8 +56,12 @@ __all__ = [
     "ItemRow",
     "KeptBodyRow",
     "LearnerRow",
+    "LoadedFileRow",
     "MappingRow",
     "PayloadTemplateRow",
+    "ReconciledCountRow",
+    "ReconciledDifferenceRow",
+    "ReconciliationRow",
     "SetAsideRow",
     "SettingRow",
     "SiteRow",

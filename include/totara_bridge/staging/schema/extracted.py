@@ -34,7 +34,8 @@ class SiteRow(Table):
 
     code: Mapped[str] = mapped_column(primary_key=True)
     connection: Mapped[str]
-    fingerprint: Mapped[int]  #: when Totara's course 1 was made, Unix seconds: differs between any two sites
+    #: when Totara's course 1 was made, Unix seconds: differs between any two sites; none: no source has said it yet
+    fingerprint: Mapped[int | None]
     first_seen_at: Mapped[datetime]
 
 
@@ -98,7 +99,9 @@ class CompletionRow(Table):
     site: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(primary_key=True)
     course_id: Mapped[int] = mapped_column(primary_key=True)
-    row_id: Mapped[int]  #: Totara's ``course_completions.id``; -1: it has nothing but history; 0: the learner is erased
+    #: Totara's ``course_completions.id``; 0: the learner is erased; -1: it has nothing but history; below: its source
+    #: gives no row ids (`totara_bridge.staging.unsaid`)
+    row_id: Mapped[int]
     status: Mapped[str]
     progress: Mapped[int | None] = mapped_column(SmallInteger)
     grade: Mapped[Decimal | None] = mapped_column(Numeric(10, 5))
@@ -136,7 +139,7 @@ class InstanceRow(Table):
         ),
         CheckConstraint(one_of("status", (Status.COMPLETE, Status.COMPLETE_RPL)), "status"),
         CheckConstraint("record_key LIKE 'TB%' AND length(record_key) = 28", "record_key"),
-        CheckConstraint("(archived_at IS NULL) = (history_id IS NULL)", "archived_in_history"),
+        CheckConstraint("archived_at IS NOT NULL OR history_id IS NULL", "archived_in_history"),
         CheckConstraint("revision >= 1", "revision"),
     )
 
@@ -144,10 +147,12 @@ class InstanceRow(Table):
     site: Mapped[str]
     user_id: Mapped[int]
     course_id: Mapped[int]
-    row_id: Mapped[int | None]  #: Totara's completion row; none for what was archived when first seen
-    history_id: Mapped[int | None]  #: Totara's history row, once archived
+    row_id: Mapped[int | None]  #: as in the completion's row; none for what was archived when first seen
+    history_id: Mapped[int | None]  #: Totara's history row, once archived, where the source shows those
     status: Mapped[str]
     time_completed: Mapped[datetime | None]  #: none: completed, but Totara does not say when
+    #: only the day of ``time_completed`` is known, and ends here; none: it is exact
+    time_completed_until: Mapped[datetime | None]
     first_time_completed: Mapped[datetime | None]  #: as first seen; part of the record key
     ordinal: Mapped[int] = mapped_column(SmallInteger)  #: tells apart instances of one pair and time
     revision: Mapped[int]
@@ -170,6 +175,7 @@ class WatermarkRow(Table):
     extracted_at: Mapped[datetime]  #: our clock
     compared_at: Mapped[datetime]  #: our clock at the last full compare
     query: Mapped[str]  #: the connection's query at that read, as JSON: another one shows another past
+    source: Mapped[str] = mapped_column(server_default="database")  #: the way it was read: another shows it otherwise
 
 
 class ExtractHourRow(Table):
@@ -189,8 +195,8 @@ class SetAsideRow(Table):
     __tablename__ = "set_aside"
 
     site: Mapped[str] = mapped_column(primary_key=True)
-    feed: Mapped[str] = mapped_column(primary_key=True)  #: ``completion`` or ``history``
-    row_id: Mapped[int] = mapped_column(primary_key=True)
+    feed: Mapped[str] = mapped_column(primary_key=True)  #: ``completion`` or ``history``, or a file's name
+    row_id: Mapped[int] = mapped_column(primary_key=True)  #: Totara's, or the line of the file
     user_id: Mapped[int]
     course_id: Mapped[int]
     reason: Mapped[str]
