@@ -12,5 +12,6 @@ class AlertName(StrEnum):
     DEAD_ITEMS = "dead_items"  #: of a destination: too many items died within an hour
     DESTINATION_DOWN = "destination_down"  #: it does not answer, and has stored nothing since
     CREDENTIALS_FAILING = "credentials_failing"  #: of a site or destination: it takes no credentials of ours
+    RECONCILE_DIFFERENCES = "reconcile_differences"  #: of a site: it was compared, and not all is alike
     RUN_FAILED = "run_failed"  #: of a task: it failed and is not tried again
     RUN_LATE = "run_late"  #: of a DAG: a run missed its deadline

@@ -25,7 +25,13 @@ from totara_bridge.staging import setting
 # Airflow's task runner warns about its own dependencies; ours stay errors
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.filterwarnings("error:::totara_bridge")]
 
-UNATTENDED = {"extract_completions", "push_completions", "purge_completions", "watch_delivery"}
+UNATTENDED = {
+    "extract_completions",
+    "push_completions",
+    "purge_completions",
+    "reconcile_completions",
+    "watch_delivery",
+}
 
 
 @pytest.fixture

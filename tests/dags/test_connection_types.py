@@ -70,7 +70,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         (
             "totara",
             "Totara",
-            "database_url database_password table_prefix timeout_ms is_active is_source is_target query",
+            "source database_url database_password table_prefix timeout_ms requests_in_flight recheck_days api_client "
+            "api_secret report time_zone days_of is_active is_source is_target query",
         ),
         (
             "oracle_completions",
@@ -112,7 +113,7 @@ def test_the_form_calls_the_standard_fields_what_they_are() -> None:
 
 def test_airflow_masks_the_secrets_and_nothing_else() -> None:
     keys = [key for kind in get_provider_info()["connection-types"] for key in kind["conn-fields"]]
-    assert [key for key in keys if should_hide_value_for_key(key)] == ["database_password"]
+    assert [key for key in keys if should_hide_value_for_key(key)] == ["database_password", "api_secret"]
 
 
 def test_a_task_gets_a_checked_totara_connection(store: Callable[..., str]) -> None:

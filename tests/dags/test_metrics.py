@@ -89,7 +89,7 @@ def test_the_page_lists_every_number_that_is_told(
     airflow.queue_new(1)
     airflow.push(oracle)
     with statsd:
-        for dag, task in (("extract", "extract_sbx"), ("push", "push_oracle")):
+        for dag, task in (("extract", "extract_sbx"), ("push", "push_oracle"), ("reconcile", "reconcile_sbx")):
             run_in_its_own_process(dags[f"{dag}_completions"], task)
         run_in_its_own_process(dags["watch_delivery"], "check")
     page = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()

@@ -36,6 +36,8 @@ schedule = "*/5 * * * *"
 schedule = "daily"
 [watch]
 schedule = "0 6 * * mon-fri"
+[reconcile]
+schedule = "weekly"
 """
 
 Configure = Callable[[str], None]
@@ -60,6 +62,7 @@ def test_the_schedules_are_those_of_bridge_toml(configure: Configure) -> None:
         "push_completions": "*/5 * * * *",
         "purge_completions": "0 0 * * *",
         "watch_delivery": "0 6 * * mon-fri",
+        "reconcile_completions": "0 0 * * 0",
     }
     for name, line in expected.items():
         cron = getattr(found[name], "timetable", found[name])  # of a schedule that waits for an asset besides

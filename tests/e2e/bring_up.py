@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import create_engine
+
 from tests.e2e import hundred_thousand
 from tests.e2e.running import RunningAirflow
 from totara_bridge.local import airflow, postgres, processes, sandbox
@@ -15,6 +17,7 @@ from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.home import CHECKOUT, Home
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.sandbox.totara.http.server import SandboxTotara
 from totara_bridge.staging.migrate import migrate
 
 #: Schedules that never come round while tests run: every run of a DAG is one that a test began.
@@ -26,6 +29,8 @@ schedule = "0 0 29 2 *"
 [purge]
 schedule = "0 0 29 2 *"
 [watch]
+schedule = "0 0 29 2 *"
+[reconcile]
 schedule = "0 0 29 2 *"
 
 [[sites]]
@@ -85,13 +90,23 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
             with RunningAirflow(port, staging=staging, totara=totara, oracle=oracle, logs=home.logs) as up:
                 _start(home, server, _not_of_the_person(variables) | ours, started)
                 hundred_thousand.fill(staging)
-                _make_ready(home, server, up)
-                yield up
+                with _totara_over_http(totara) as totara_port:
+                    _make_ready(home, server, up, totara_port)
+                    yield up
     finally:
         processes.stop(home)
         for process in started:
             process.wait()
         postgres.stop(home.postgres)
+
+
+@contextmanager
+def _totara_over_http(address: str) -> Iterator[int]:
+    """The sandbox Totara of this database; its port."""
+    engine = create_engine(address.replace("postgresql://", "postgresql+psycopg://", 1))
+    with SandboxTotara(engine) as totara:
+        yield totara.port
+    engine.dispose()
 
 
 def _not_of_the_person(variables: Mapping[str, str]) -> dict[str, str]:
@@ -123,10 +138,11 @@ def _start(
         started.append(processes.start(home, name, (processes.program("airflow"), *arguments), environment))
 
 
-def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow) -> None:
+def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow, totara_port: int) -> None:
     with AirflowApi(up.address, login=airflow.LOGIN, password=airflow.PASSWORD) as api:
         airflow.wait_until_healthy(home, api)
-        sandbox.store_connections(api, server, up.oracle.port, lambda _: None)
+        ports = {"oracle": up.oracle.port, "totara": totara_port}
+        sandbox.store_connections(api, server, ports, lambda _: None)
     up.log_in()
     _wait_for_dags(up)
 

@@ -59,6 +59,9 @@ _OUT_OF_BOUNDS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("purge_completions", {"log_days": 0}, "Invalid input for param log_days"),
     ("purge_completions", {"log_days": 3651}, "Invalid input for param log_days"),
     ("purge_completions", {"dry_run": 0}, "Invalid input for param dry_run"),
+    ("reconcile_completions", {"sites": ["nowhere"]}, "Invalid input for param sites"),
+    ("reconcile_completions", {"repair": "yes"}, "Invalid input for param repair"),
+    ("reconcile_completions", {"confirm_deletions": None}, "Invalid input for param confirm_deletions"),
     ("erase_learner", {"site": "big"}, "Invalid input for param learner: No value passed"),
     ("erase_learner", {"learner": 7}, "Invalid input for param site: No value passed"),
     ("erase_learner", {"site": "nowhere", "learner": 7}, "Invalid input for param site"),
@@ -75,6 +78,7 @@ _NEEDED: Mapping[str, dict[str, Any]] = {
     "backfill_completions": {"from_date": "2026-01-01"},
     "requeue_completions": {"states": ["dead"]},
     "purge_completions": {"dry_run": True},
+    "reconcile_completions": {},
     "erase_learner": {"site": "big", "learner": 7},
     "watch_delivery": {},
 }
@@ -89,6 +93,11 @@ _MISFITS: Mapping[str, tuple[str, dict[str, Any], str]] = {
         "extract_completions",
         {"confirm_deletions": True},
         "Deletions are confirmed for named sites only: name them in Sites.",
+    ),
+    "deletions without a repair": (
+        "reconcile_completions",
+        {"confirm_deletions": True, "sites": ["big"]},
+        "Deletions are confirmed for a repair of named sites only: switch Repair on and name them.",
     ),
     "from after to": (
         "backfill_completions",

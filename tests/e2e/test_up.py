@@ -50,6 +50,7 @@ class Up:
     home: Path
     airflow_port: int
     oracle_port: int
+    totara_port: int
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The program behind ``make up``, ``down``, ``reset`` and ``ask``."""
@@ -61,6 +62,7 @@ class Up:
                 "TOTARA_BRIDGE_HOME": str(self.home),
                 "TOTARA_BRIDGE_AIRFLOW_PORT": str(self.airflow_port),
                 "TOTARA_BRIDGE_ORACLE_PORT": str(self.oracle_port),
+                "TOTARA_BRIDGE_TOTARA_PORT": str(self.totara_port),
             },
             capture_output=True,
             text=True,
@@ -116,7 +118,7 @@ class Up:
 def first() -> Iterator[tuple[Up, str]]:
     """A local run from nothing, and what it printed."""
     home = new_folder("tbe")
-    up = Up(home, _free_port(), _free_port())
+    up = Up(home, _free_port(), _free_port(), _free_port())
     began = up.command("up")
     assert began.returncode == 0, began.stdout + began.stderr
     yield up, began.stdout

@@ -15,7 +15,14 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
 from totara_bridge.alert_name import AlertName
-from totara_bridge.errors import BridgeError, CredentialsRefused, OracleUnavailable, RequestInvalid, TotaraRefused
+from totara_bridge.errors import (
+    BridgeError,
+    CredentialsRefused,
+    OracleUnavailable,
+    ReportUnreadable,
+    RequestInvalid,
+    TotaraRefused,
+)
 from totara_bridge.orchestration.notices import send_notices
 from totara_bridge.staging import alert
 from totara_bridge.staging.database import staging
@@ -38,7 +45,7 @@ def task_failed(context: Any) -> None:
     if isinstance(error, _TOLD_OTHERWISE):
         return
     name, subject = AlertName.RUN_FAILED, _task(context)
-    if isinstance(error, _OF_CREDENTIALS) and (code := _code(context)):
+    if isinstance(error, _OF_CREDENTIALS) and not isinstance(error, ReportUnreadable) and (code := _code(context)):
         name, subject = AlertName.CREDENTIALS_FAILING, code
     with _failure_is_logged(), staging(connections=1) as engine, engine.begin() as transaction:
         words, run_id, now = _words(error), context["run_id"], datetime.now(UTC)

@@ -55,8 +55,9 @@ def described(connection_id: str) -> dict[str, Any]:
     """What a Connection says: ``connection``, ``type``, ``has_secret``, ``wrong`` and the fields of its type.
 
     ``wrong`` is the sentence why tasks cannot use it, or none. Of Oracle there are ``base_url``, ``token_url``,
-    ``client_id``, ``scope``, ``path``, ``timeout_ms`` and ``active``; of Totara ``server_url``, ``database_host``,
-    ``database``, ``table_prefix``, ``timeout_ms`` and ``active``. What may hold a secret in a wrong place is none.
+    ``client_id``, ``scope``, ``path``, ``timeout_ms`` and ``active``; of Totara ``source``, ``server_url``,
+    ``database_host``, ``database``, ``table_prefix``, ``timeout_ms`` and ``active``. What may hold a secret in a wrong
+    place is none.
     """
     try:
         connection = stored(connection_id)
@@ -121,12 +122,23 @@ def _fields(connection: Any) -> dict[str, Any]:
         }
     if connection.conn_type == "totara":
         return of_both | {
-            "has_secret": bool(extra.get("database_password")),
+            "source": _words(extra.get("source")),
+            "has_secret": bool(_totara_secret(connection.password, extra)),
             "server_url": _address(connection.host),
             **_database(extra.get("database_url")),
             "table_prefix": _words(connection.extra_dejson.get("table_prefix", extra["table_prefix"])),
         }
     return {"has_secret": bool(connection.password)}
+
+
+def _totara_secret(password: str | None, extra: Mapping[str, Any]) -> object:
+    """What the source is opened with."""
+    match extra.get("source"):
+        case "database":
+            return extra.get("database_password")
+        case "report_query":
+            return extra.get("api_secret")
+    return password
 
 
 def _address(url: object) -> str | None:
@@ -186,7 +198,7 @@ def _discreet(sentence: str | None, connection: Any) -> str | None:
 
 def _secrets(password: str | None, host: str | None, extra: Mapping[str, Any]) -> set[str]:
     """Passwords, and whatever stands where an address is to be and has more than an address."""
-    secrets = {password, extra.get("database_password")}
+    secrets = {password, extra.get("database_password"), extra.get("api_secret")}
     secrets |= {each for each in (host, extra.get("oauth_url")) if isinstance(each, str) and _address(each) != each}
     secrets |= {each for each in [extra.get("path")] if _path(each) is None}
     secrets |= {each for each in [extra.get("database_url")] if each}

@@ -10,6 +10,11 @@ def extract_task(site: Site) -> str:
     return f"extract_{site.code}"
 
 
+def reconcile_task(site: Site) -> str:
+    """The task of ``reconcile_completions`` that compares a site."""
+    return f"reconcile_{site.code}"
+
+
 def push_tasks(destination: Destination) -> list[str]:
     """The tasks of ``push_completions`` that drain a destination's queue."""
     first = f"push_{destination.code}"

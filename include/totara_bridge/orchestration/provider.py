@@ -42,6 +42,15 @@ _TOTARA = {
         "placeholders": {"host": "https://learn.example.com"},
     },
     "conn-fields": {
+        "source": {
+            "label": "Source",
+            "description": "How this Totara is read; docs/sources.md says what each way can give.",
+            "schema": {
+                "type": "string",
+                "enum": ["database", "web_services", "report_query", "report_file"],
+                "default": "database",
+            },
+        },
         "database_url": _text(
             "Database URL",
             "A read replica with a read-only role, without a password: postgresql://reader@host/totara or "
@@ -50,6 +59,30 @@ _TOTARA = {
         "database_password": _text("Database password", "Of the user in the database URL.", format="password"),
         "table_prefix": _text("Table prefix", "What every table's name begins with.", default="ttr_"),
         "timeout_ms": _TIMEOUT,
+        "requests_in_flight": {
+            "label": "Requests in flight",
+            "description": "Of web services: as many at once at most.",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 64, "default": 4},
+        },
+        "recheck_days": {
+            "label": "Recheck after days",
+            "description": "Of web services: what is complete is asked about again after so many days.",
+            "schema": {"type": "integer", "minimum": 0, "maximum": 3_650, "default": 30},
+        },
+        "api_client": _text("API client ID", "Of the external GraphQL API: for report_query, and for learners."),
+        "api_secret": _text("API client secret", "Of that client.", format="password"),
+        "report": {
+            "label": "Report",
+            "description": "Of report_query and report_file, as JSON: id, saved_search, place, columns, words, months, "
+            "whole (docs/sources.md).",
+            "schema": {"type": ["object", "null"], "default": {}},
+        },
+        "time_zone": _text("Time zone", "Of reports: whose days they show, as Pacific/Auckland.", default="UTC"),
+        "days_of": {
+            "label": "Days of",
+            "description": "Of reports: in the site's time zone, or in each learner's.",
+            "schema": {"type": "string", "enum": ["site", "learner"], "default": "site"},
+        },
         "is_active": _switch("Is active", "Off: the site's tasks stop and say so.", default=True),
         "is_source": _switch("Is source", "Completions are read from this Totara.", default=True),
         "is_target": _switch("Is target", "Not possible yet: leave it off.", default=False),

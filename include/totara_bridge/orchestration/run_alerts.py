@@ -11,12 +11,15 @@ from sqlalchemy import Engine
 
 from totara_bridge.alert_name import AlertName
 from totara_bridge.config import BridgeConfig, Destination
-from totara_bridge.orchestration.placement import extract_task, push_tasks
+from totara_bridge.orchestration.placement import extract_task, push_tasks, reconcile_task
 from totara_bridge.staging import alert, setting
 from totara_bridge.staging.alert import Alert
 from totara_bridge.staging.engine import Transaction
 
 log = logging.getLogger(__name__)
+
+#: The DAGs that have a task for each site or destination.
+_OF_CODES = ("extract_completions.", "push_completions.", "reconcile_completions.")
 
 #: What is said of a late run in a state that is its last.
 _ENDED: dict[str, str] = {"success": "", "failed": "It failed."}
@@ -53,7 +56,7 @@ def _over(each: Alert, config: BridgeConfig, ti: Any, off: Set[str]) -> str | No
     gone = "It is no more in bridge.toml."
     if each.name is AlertName.RUN_LATE and each.run_id:
         return _ended(ti, each.subject, each.run_id)
-    if each.name is AlertName.RUN_FAILED and each.subject.startswith(("extract_completions.", "push_completions.")):
+    if each.name is AlertName.RUN_FAILED and each.subject.startswith(_OF_CODES):
         if each.subject in off:
             return "A manager has switched it off."
         return None if each.subject in _tasks(config) else gone
@@ -65,7 +68,8 @@ def _over(each: Alert, config: BridgeConfig, ti: Any, off: Set[str]) -> str | No
 
 def _tasks(config: BridgeConfig) -> set[str]:
     extracts = {f"extract_completions.{extract_task(site)}" for site in config.sites}
-    return extracts | {task for each in config.destinations for task in _drains(each)}
+    reconciles = {f"reconcile_completions.{reconcile_task(site)}" for site in config.sites}
+    return extracts | reconciles | {task for each in config.destinations for task in _drains(each)}
 
 
 def _drains(destination: Destination) -> set[str]:

@@ -6,8 +6,8 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from totara_bridge.errors import BridgeError
 from totara_bridge.orchestration.stored import stored
-from totara_bridge.totara.check import check
 from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.sources import check
 
 
 class TotaraHook(HttpHook):
@@ -55,4 +55,4 @@ class TotaraHook(HttpHook):
         return session
 
     def _extract_auth(self, connection: Any) -> None:
-        """Send no credentials: nothing is asked of Totara over HTTP yet."""
+        """Send no credentials by this hook: what is asked of Totara is asked by its sources."""

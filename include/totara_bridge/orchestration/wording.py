@@ -19,6 +19,7 @@ _DAG = {
     AlertName.SILENCE: "extract_completions",
     AlertName.DEAD_ITEMS: "requeue_completions",
     AlertName.DESTINATION_DOWN: "push_completions",
+    AlertName.RECONCILE_DIFFERENCES: "reconcile_completions",
 }
 
 

@@ -1,15 +1,25 @@
-"""Proof of delivery: how many completions are staged, what became of them at a destination, and which these are."""
+"""Proof of delivery: how many completions there are, what became of them at a destination, and which these are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Row, bindparam, text
 
 from totara_bridge.staging.engine import Transaction
-from totara_bridge.staging.proof_part import CONDITIONS, UNACCOUNTED, Asked, Part, found, found_between, values
+from totara_bridge.staging.proof_expected import Count, count_by, count_values
+from totara_bridge.staging.proof_part import (
+    CONDITIONS,
+    UNACCOUNTED,
+    Asked,
+    By,
+    Key,
+    Part,
+    found,
+    found_between,
+    in_years,
+    values,
+)
 
 #: Ids of instances that are looked at in one statement, or each page could be planned as a join of whole tables.
 STRETCH = 50_000
@@ -18,15 +28,17 @@ STRETCH = 50_000
 STRETCHES = 20
 
 
-class By(StrEnum):
-    """What a line of the proof is of."""
+@dataclass(frozen=True)
+class InTotara:
+    """How many completions Totara has, at the last comparison of each site."""
 
-    COURSE = "course"
-    MONTH = "month"
+    completed: int = 0
+    erased: int = 0  #: of these, of learners who had been erased here: not staged
+    set_aside: int = 0  #: of these, those that cannot be true: not staged
 
-
-#: What a line is of: the site and the course's id in Totara; or the first day of the month.
-Key = tuple[str, int] | date
+    def __add__(self, other: "InTotara") -> "InTotara":
+        """Both together."""
+        return InTotara(self.completed + other.completed, self.erased + other.erased, self.set_aside + other.set_aside)
 
 
 @dataclass(frozen=True)
@@ -38,22 +50,24 @@ class Line:
     staged: int
     parts: Mapping[Part, int]
     unaccounted: int
-    expected: int | None = None  #: how many Totara says that it has; none: it was not asked
+    totara: InTotara | None = None  #: none: only what is staged is looked at
+
+    @property
+    def not_staged(self) -> int:
+        """How many Totara has that no count explains and that are not staged; below zero: more are staged."""
+        if self.totara is None:
+            return 0
+        return self.totara.completed - self.totara.erased - self.totara.set_aside - self.staged
 
     @property
     def gap(self) -> int:
-        """How many the parts do not add up to; below zero: some are in two parts."""
-        return self.staged - sum(self.parts.values())
-
-    @property
-    def missing(self) -> int:
-        """How many Totara has that are not staged, where it was asked; below zero: more are staged."""
-        return 0 if self.expected is None else self.expected - self.staged
+        """By how much the parts do not add up to Totara's number, or to what is staged; below zero: to more."""
+        return self.staged - sum(self.parts.values()) + self.not_staged
 
     @property
     def closes(self) -> bool:
-        """Each completion is somewhere."""
-        return not (self.gap or self.unaccounted or self.missing)
+        """Each completion is somewhere; two faults that make up for each other are two faults."""
+        return not (self.unaccounted or self.not_staged or self.gap)
 
 
 @dataclass(frozen=True)
@@ -64,32 +78,32 @@ class Page:
     after: int | None  #: where the next page begins; none: there are no more
 
 
-def prove(transaction: Transaction, asked: Asked, by: By, *, expected: Mapping[Key, int] | None = None) -> list[Line]:
-    """The lines: by site and the course's short name, or by month.
-
-    :param expected: how many completions Totara has, by what a line is of; what is not named, it has none of.
-    """
-    lines = [_line(row, expected) for row in transaction.execute(text(_count(asked, by)), _values(asked, by))]
-    known = {line.key for line in lines}
-    lines += [
-        Line(key, None, 0, dict.fromkeys(Part, 0), 0, expected=count)
-        for key, count in (expected or {}).items()
-        if key not in known
-    ]
-    return lines
+def prove(transaction: Transaction, asked: Asked, by: By) -> list[Line]:
+    """The lines: by site and the course's short name, or by month."""
+    given = values(asked)
+    if by is By.MONTH:
+        given |= {"zone": asked.zone}
+    if asked.against_totara:
+        given |= count_values(asked)
+    return [_line(row, asked) for row in transaction.execute(text(_count(asked, by)), given)]
 
 
 def total(lines: Sequence[Line]) -> Line:
     """All of them as one."""
-    told = [line.expected for line in lines if line.expected is not None]
+    told = [line.totara for line in lines if line.totara is not None]
     return Line(
         key=None,
         course=None,
         staged=sum(line.staged for line in lines),
         parts={part: sum(line.parts[part] for line in lines) for part in Part},
         unaccounted=sum(line.unaccounted for line in lines),
-        expected=sum(told) if told else None,
+        totara=sum(told, InTotara()) if told else None,
     )
+
+
+def read_as_of_now(transaction: Transaction) -> None:
+    """Let all that the transaction reads be of one moment; before it reads anything."""
+    transaction.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 def page(
@@ -137,34 +151,35 @@ _COUNTS = ", ".join(f"count(*) FILTER (WHERE {condition}) AS {name}" for name, c
 
 
 def _count(asked: Asked, by: By) -> str:
+    key = f"cast(date_trunc('month', {in_years('f.at')}) AS date) AS month" if by is By.MONTH else "f.site, f.course_id"
+    names = "month" if by is By.MONTH else "site, course_id"
+    counted = f"(SELECT {key}, count(*) AS staged, {_COUNTS} FROM ({found(asked)}) f GROUP BY {names}) s"
+    if asked.against_totara:
+        counted += f" FULL JOIN ({count_by(asked, by)}) t USING ({names})"
     if by is By.MONTH:
-        return f"""
-            SELECT cast(date_trunc('month', f.at AT TIME ZONE :zone) AS date) AS month, count(*) AS staged, {_COUNTS}
-            FROM ({found(asked)}) f GROUP BY 1 ORDER BY 1
-        """
+        return f"SELECT * FROM {counted} ORDER BY month"
     return f"""
         SELECT counted.*, k.short_name AS course
-        FROM (SELECT site, course_id, count(*) AS staged, {_COUNTS} FROM ({found(asked)}) f GROUP BY 1, 2) counted
+        FROM (SELECT * FROM {counted}) counted
         LEFT JOIN bridge.course k ON k.site = counted.site AND k.course_id = counted.course_id
         ORDER BY site, course, course_id
     """
 
 
-def _values(asked: Asked, by: By) -> dict[str, object]:
-    return values(asked) | ({"zone": asked.zone} if by is By.MONTH else {})
-
-
-def _line(row: Row[Any], expected: Mapping[Key, int] | None) -> Line:
+def _line(row: Row[Any], asked: Asked) -> Line:
     said = row._mapping
-    key: Key = said.get("month") or (row.site, row.course_id)
     return Line(
-        key=key,
+        key=said.get("month") or (row.site, row.course_id),
         course=said.get("course"),
-        staged=row.staged,
-        parts={part: said[part] for part in Part},
-        unaccounted=row.unaccounted,
-        expected=None if expected is None else expected.get(key, 0),
+        staged=row.staged or 0,
+        parts={part: said[part] or 0 for part in Part},
+        unaccounted=row.unaccounted or 0,
+        totara=_in_totara(said) if asked.against_totara else None,
     )
+
+
+def _in_totara(said: Mapping[Any, Any]) -> InTotara:
+    return InTotara(*(said[each] or 0 for each in (Count.IN_TOTARA, Count.ERASED, Count.SET_ASIDE)))
 
 
 def _list(asked: Asked, condition: str, *, of_course: bool) -> str:

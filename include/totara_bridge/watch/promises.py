@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from totara_bridge.alert_name import AlertName
 from totara_bridge.config import BridgeConfig
 from totara_bridge.settings import Settings
-from totara_bridge.staging import promise, setting
+from totara_bridge.staging import promise, reconciliation, setting
 from totara_bridge.staging.alert import Broken
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.promise import Delivered, Down, Waiting
+from totara_bridge.staging.reconciliation import Made
 
 #: With fewer deliveries a share says nothing.
 FEWEST = 20
@@ -48,6 +49,7 @@ class Promises:
     destinations: Mapping[str, DestinationWatched]
     down: Mapping[str, Down]
     extracted: Mapping[str, datetime]
+    compared: Mapping[str, Made]  #: by site: its last comparison with Totara
     switched: Mapping[str, datetime]  #: by destination, and for all
 
     def excused(self, destination: str) -> str | None:
@@ -77,6 +79,7 @@ def look(transaction: Transaction, config: BridgeConfig, now: datetime) -> Promi
         },
         down=promise.down(transaction),
         extracted=promise.extracted(transaction),
+        compared={each.site: each for each in reconciliation.last(transaction)},
         switched=switched,
     )
 
@@ -106,6 +109,7 @@ def broken(promises: Promises) -> Iterator[Broken]:
     if promises.everywhere.enabled:
         for site in promises.config.sites:
             yield from _silent(promises, site.code)
+            yield from _differing(promises.compared.get(site.code))
 
 
 def _of_destination(promises: Promises, code: str, found: DestinationWatched) -> Iterator[Broken]:
@@ -155,6 +159,17 @@ def _silent(promises: Promises, site: str) -> Iterator[Broken]:
     counts_from = max(last, promises.switched[setting.EVERYWHERE])
     if promises.now > max(counts_from + promises.everywhere.silence, missed):
         yield Broken(AlertName.SILENCE, site, f"Nothing was extracted from it since {_time(last)}.")
+
+
+def _differing(made: Made | None) -> Iterator[Broken]:
+    if made is not None and made.found.differences:
+        found = made.found
+        yield Broken(
+            AlertName.RECONCILE_DIFFERENCES,
+            made.site,
+            f"Compared with its Totara at {_time(made.made_at)}, {found.missing} completions are missing here or at "
+            f"destinations, {found.extra} are extra and {found.different} different.",
+        )
 
 
 def no_more_promised(promises: Promises) -> Iterator[tuple[str, str]]:

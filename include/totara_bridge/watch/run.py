@@ -22,6 +22,7 @@ WATCHED = (
     AlertName.SILENCE,
     AlertName.DEAD_ITEMS,
     AlertName.DESTINATION_DOWN,
+    AlertName.RECONCILE_DIFFERENCES,
 )
 
 

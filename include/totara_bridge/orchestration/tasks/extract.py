@@ -1,5 +1,7 @@
 """The task of ``extract_completions``."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -9,17 +11,18 @@ from pydantic import Field, model_validator
 from sqlalchemy import Engine
 
 from totara_bridge import extract
-from totara_bridge.config import Site, read_config
+from totara_bridge.config import BridgeConfig, Site, read_config
+from totara_bridge.errors import SiteBusy
 from totara_bridge.extract.enqueue import Wants
-from totara_bridge.extract.run import ExtractPlan
+from totara_bridge.extract.plan import Extracted, ExtractPlan
 from totara_bridge.orchestration.assets import announce
 from totara_bridge.orchestration.form import Form, asked_by, filled_in
 from totara_bridge.orchestration.metrics import count, timed
+from totara_bridge.orchestration.site_source import source_of_site
 from totara_bridge.orchestration.switches import settings_or_skip
-from totara_bridge.orchestration.totara_hook import TotaraHook
 from totara_bridge.staging import site as staged_site
 from totara_bridge.staging.database import staging
-from totara_bridge.totara.database import DatabaseSource
+from totara_bridge.totara.source import Source
 
 
 class Extract(Form):
@@ -60,23 +63,52 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any, dag_run:
     with staging() as engine:
         settings_or_skip(engine)
         _skip_unless_its_turn(engine, site, config.timezone, asked, now)
-        plan = ExtractPlan(
-            site=code,
-            connection=site.connection,
-            destinations=[Wants.of(config, each) for each in config.destinations],
-            overlap=config.extract.overlap,
-            full_compare_at=config.extract.full_compare.replace(tzinfo=config.timezone),
+        plan = replace(
+            plan_of(config, site, by=asked_by(dag_run)),
             force_full_compare=asked.full_compare,
             confirm_deletions=asked.confirm_deletions,
-            by=asked_by(dag_run),
         )
-        source = DatabaseSource(TotaraHook(site.connection).connection())
-        with timed("extract", code):
-            extracted = extract.extract_site(engine, source, plan, now=now)
+        source = source_of_site(engine, site)
+        try:
+            with timed("extract", code):
+                return _extract(engine, source, plan, outlet_events)
+        except SiteBusy as busy:
+            if asked.sites:
+                raise
+            raise AirflowSkipException(f"{busy} The next run reads it.") from busy
+
+
+def _extract(engine: Engine, source: Source, plan: ExtractPlan, outlet_events: Any) -> dict[str, int]:
+    """Until there is nothing more to read at once."""
+    counts: Counter[str] = Counter()
+    more = True
+    while more:
+        extracted = extract.extract_site(engine, source, plan, now=datetime.now(UTC))
+        counts.update(extracted.counts())
+        _tell(outlet_events, plan.site, extracted)
+        more = extracted.more
+    return dict(counts)
+
+
+def plan_of(config: BridgeConfig, site: Site, *, by: str) -> ExtractPlan:
+    """How bridge.toml has the site extracted.
+
+    :param by: who confirms, where something is to be confirmed.
+    """
+    return ExtractPlan(
+        site=site.code,
+        connection=site.connection,
+        destinations=[Wants.of(config, each) for each in config.destinations],
+        overlap=config.extract.overlap,
+        full_compare_at=config.extract.full_compare.replace(tzinfo=config.timezone),
+        by=by,
+    )
+
+
+def _tell(outlet_events: Any, code: str, extracted: Extracted) -> None:
     count("extract", code, {"read": extracted.read, "queued": extracted.queued, "held": extracted.held})
     if extracted.changed:
         announce(outlet_events, queued=extracted.queued)
-    return extracted.counts()
 
 
 def _skip_unless_its_turn(engine: Engine, site: Site, zone: ZoneInfo, asked: Extract, now: datetime) -> None:
