@@ -1,7 +1,7 @@
 """Completions of which every kind of fate has another number, for the proof of delivery."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -10,6 +10,27 @@ from totara_bridge.route import Route
 from totara_bridge.staging.proof_part import Part
 
 JANUARY, FEBRUARY = datetime(2026, 1, 15, 12, tzinfo=UTC), datetime(2026, 2, 15, 12, tzinfo=UTC)
+
+#: A bridge whose route leaves out courses that are OFF.
+BRIDGE_TOML = """
+timezone = "Pacific/Auckland"
+[[sites]]
+code = "sbx"
+connection = "totara_sandbox"
+[[sites]]
+code = "two"
+connection = "totara_two"
+[[destinations]]
+code = "oracle"
+connection = "oracle_sandbox"
+route.not_courses = ["OFF-*"]
+[[destinations]]
+code = "other"
+connection = "oracle_other"
+"""
+
+#: When Totara was asked, and after that.
+MARCH, APRIL = datetime(2026, 3, 15, 12, tzinfo=UTC), datetime(2026, 4, 15, 12, tzinfo=UTC)
 
 #: All but what is named OFF.
 ROUTE = Route(not_courses=("OFF-*",))
@@ -32,6 +53,46 @@ COUNTS: Mapping[Part, int] = {
 
 #: Those of January; the others are of February.
 IN_JANUARY = (Part.DELIVERED, Part.DEAD, Part.BASELINE)
+
+#: Of a course and a day, how many completions Totara has; how many of these are of learners who were erased, and how
+#: many cannot be true.
+Counts = Mapping[tuple[int, date], tuple[int, int, int]]
+
+#: Those of `COUNTS`, in Auckland: noon in UTC is the next day there.
+IN_TOTARA: Counts = {
+    (1, date(2026, 1, 16)): (13 + 6 + 12, 0, 0),
+    (1, date(2026, 2, 16)): (90 - 31 - 11, 0, 0),
+    (9, date(2026, 2, 16)): (11, 0, 0),
+}
+
+
+def write_comparison(
+    staging: Engine, counts: Counts, *, site: str = "sbx", at: datetime, query: str = "{}", pending: int = 0,
+    by: str = "ann", missing: int = 0, extra: int = 0,
+) -> None:  # fmt: skip
+    """A site was compared with Totara, for the last time so far."""
+    ended = """
+        DELETE FROM bridge.reconciled_count
+        WHERE reconciliation_id IN (SELECT id FROM bridge.reconciliation WHERE site = :site)
+    """
+    made = """
+        INSERT INTO bridge.reconciliation (site, made_at, made_by, query, missing, extra, different, pending, repaired)
+        VALUES (:site, :at, :by, :query, :missing, :extra, 0, :pending, false) RETURNING id
+    """
+    counted = "INSERT INTO bridge.reconciled_count VALUES (:made, :course, :day, :completed, :erased, :set_aside)"
+    with staging.begin() as transaction:
+        transaction.execute(text(ended), {"site": site})
+        values = {"site": site, "at": at, "by": by, "query": query, "pending": pending, "missing": missing}
+        values["extra"] = extra
+        number = transaction.execute(text(made), values).scalar_one()
+        names = ("completed", "erased", "set_aside")
+        rows = [
+            {"made": number, "course": course, "day": day, **dict(zip(names, said, strict=True))}
+            for (course, day), said in counts.items()
+        ]
+        if rows:
+            transaction.execute(text(counted), rows)
+
 
 _STATE = {
     "queued": {},
@@ -122,6 +183,10 @@ class Proved:
             them=instances, kind=kind,
         )  # fmt: skip
 
+    def compared(self, counts: Counts | None = None, *, at: datetime = MARCH, **special: Any) -> None:
+        """The site was compared with Totara, which has that much; none: what `of_every_part` makes."""
+        write_comparison(self.staging, IN_TOTARA if counts is None else counts, at=at, **special)
+
     def of_every_part(self) -> dict[Part, list[int]]:
         """`COUNTS` completions in each part; their instances."""
         made: dict[Part, list[int]] = {}
@@ -130,16 +195,16 @@ class Proved:
         for part, state in ((Part.DELIVERED, "sent"), *((each, str(each)) for each in _BY_STATE)):
             made[part] = self._instances(part)
             self.items(made[part], state)
-        made[Part.ERASED] = self._instances(Part.ERASED, columns={"ended_at": "now()"})
+        made[Part.ERASED] = self._instances(Part.ERASED, columns={"ended_at": _IN_APRIL})
         self.items(made[Part.ERASED], "cancelled", cancelled_by="'erase'")
         self.sql(
             """
             INSERT INTO bridge.erased_learner (site, user_id, erased_at, erased_by)
-            SELECT site, user_id, now(), 'ann' FROM bridge.completion_instance WHERE id = ANY(:them)
+            SELECT site, user_id, :april, 'ann' FROM bridge.completion_instance WHERE id = ANY(:them)
             """,
-            them=made[Part.ERASED],
-        )
-        made[Part.LOST] = self._instances(Part.LOST, columns={"ended_at": "now()"})
+            them=made[Part.ERASED], april=APRIL,
+        )  # fmt: skip
+        made[Part.LOST] = self._instances(Part.LOST, columns={"ended_at": _IN_APRIL})
         made[Part.LEARNER_DELETED] = self._instances(Part.LEARNER_DELETED, columns={"after_deletion": "true"})
         made[Part.NOT_ROUTED] = self._instances(Part.NOT_ROUTED, course=9)
         return made
@@ -148,5 +213,7 @@ class Proved:
         at = JANUARY if part in IN_JANUARY else FEBRUARY
         return self.instances(COUNTS[part], course=course, at=at, columns=columns)
 
+
+_IN_APRIL = f"timestamptz '{APRIL.isoformat()}'"
 
 _BY_STATE = (Part.QUEUED, Part.SENDING, Part.FAILED, Part.HELD, Part.DEAD, Part.CANCELLED)

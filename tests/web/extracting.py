@@ -38,7 +38,7 @@ def extract(orders: Extracting) -> None:
     stop, dice = threading.Event(), random.Random(orders.seed)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     logging.basicConfig(filename=orders.log, level=logging.INFO, format="%(process)d %(asctime)s %(message)s")
-    source = DatabaseSource(TotaraConnection(database_url=make_url(orders.totara), table_prefix="ttr_"))
+    source = DatabaseSource(TotaraConnection(url=make_url(orders.totara), table_prefix="ttr_"))
     engine = staging_engine(orders.staging, connections=1)
     try:
         while not stop.is_set():

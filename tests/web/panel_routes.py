@@ -78,6 +78,8 @@ REQUESTS = (
     Request("GET", "/api/proof.json", place=_PROOF),
     Request("GET", "/api/proof.csv", place=_PROOF),
     Request("GET", "/api/proof/list", place={"?": _PROOF["?"] + "&part=dead"}),
+    Request("GET", "/api/reconciled"),
+    Request("GET", "/api/reconciled/differences", place={"?": "?site=sbx"}),
     Request("GET", "/api/guide", MANAGES),
 )
 

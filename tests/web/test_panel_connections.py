@@ -68,6 +68,7 @@ def test_each_site_and_destination_shows_where_it_leads(panel: httpx.Client, loo
             "type": "totara",
             "timeout_ms": 1500,
             "active": True,
+            "source": "database",
             "has_secret": True,
             "server_url": "https://learn.example.com",
             "database_host": "db.example.com:6432",

@@ -14,8 +14,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.proved import COUNTS, Proved
+from tests.proved import BRIDGE_TOML, COUNTS, Proved
 from tests.web.panel_client import Login
+
+NOT_ASKED = "Totara was not asked yet how many completions it has: run reconcile_completions, which asks."
 
 ADDRESSES = ("/api/proof", "/api/proof.json", "/api/proof.csv", "/api/proof/list?part=dead")
 
@@ -24,24 +26,7 @@ ADDRESSES = ("/api/proof", "/api/proof.json", "/api/proof.csv", "/api/proof/list
 def proved(staging: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proved:
     """An empty staging with a site, and a bridge.toml whose route leaves out courses that are OFF."""
     file = tmp_path / "bridge.toml"
-    file.write_text(
-        """
-        timezone = "Pacific/Auckland"
-        [[sites]]
-        code = "sbx"
-        connection = "totara_sandbox"
-        [[sites]]
-        code = "two"
-        connection = "totara_two"
-        [[destinations]]
-        code = "oracle"
-        connection = "oracle_sandbox"
-        route.not_courses = ["OFF-*"]
-        [[destinations]]
-        code = "other"
-        connection = "oracle_other"
-        """
-    )
+    file.write_text(BRIDGE_TOML)
     monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
     return Proved(staging)
 
@@ -83,7 +68,9 @@ def test_the_heading_says_of_what_it_is_and_who_made_it(proved: Proved, looking:
     assert said["heading"] == {
         "destination": "oracle", "site": "sbx", "from": "2026-01-01", "to": "2026-01-31", "by": "month",
         "timezone": "Pacific/Auckland", "made_by": "vera", "bridge_version": version("totara-bridge"),
+        "against": "staging", "compared": [], "not_compared": ["sbx"], "left_out": [],
     }  # fmt: skip
+    assert said["notes"] == [f"sbx: {NOT_ASKED}"]
     everything = looking.get("/api/proof").json()["heading"]
     assert [everything[name] for name in ("destination", "site", "from", "to")] == ["oracle", None, None, None]
     assert (said["rows"], said["closes"], said["gap"]) == ([], True, 0)
@@ -121,10 +108,14 @@ def test_the_document_for_spreadsheets(proved: Proved, looking: httpx.Client) ->
     heading = dict(row for row in table[: table.index([])])
     assert heading.pop("Made at")
     assert heading.pop("Proof of delivery")
+    assert len(heading.pop("SHA-256 of the lines")) == 64
     assert heading == {
         "Destination": "oracle", "Site": "all", "From": "the beginning", "To": "2026-12-31",
         "Time zone": "Pacific/Auckland", "Made by": "vera", "Totara Bridge": version("totara-bridge"),
-        "Everything accounted for": "yes",
+        "Everything accounted for": "yes", "Against": "what is staged",
+        "Site sbx": NOT_ASKED,
+        "Site two": NOT_ASKED,
+        "Verdict": "Everything is accounted for: 90 completions staged, each in one part.",
     }  # fmt: skip
     columns, first, second, sums = table[table.index([]) + 1 :]
     assert columns == ["site", "course_id", "course", *ALL]
@@ -174,9 +165,14 @@ def test_a_list_comes_page_by_page(proved: Proved, looking: httpx.Client) -> Non
         ("proof?from=2026-02-01&to=2026-01-31", "the period ends before it begins on 2026-02-01"),
         ("proof?by=learner", "by: Input should be 'course' or 'month'"),
         ("proof?since=2026-01-01", "since: Extra inputs are not permitted"),
+        ("proof?against=oracle", "against: Input should be 'totara' or 'staging'"),
+        (
+            "proof/list?part=set_aside&against=staging",
+            "set_aside is of Totara's own numbers: ask for it against totara",
+        ),
         ("proof.csv?destination=nobody", "There is no destination nobody"),
         ("proof/list", "part: Field required"),
-        ("proof/list?part=sent", "part: it is no part: write one of delivered, queued, "),
+        ("proof/list?part=sent", "part: it is no part: write one of in_totara, delivered, queued, "),
         ("proof/list?part=dead&course=7", "name the site too"),
         ("proof/list?part=dead&site=sbx&course=x", "it is no whole number"),
         ("proof/list?part=dead&limit=201", "limit: Input should be less than or equal to 200"),

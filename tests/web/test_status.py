@@ -143,6 +143,20 @@ def test_it_says_what_a_watch_raises(bridge: Bridge, monitor: Puller) -> None:
     assert len(told) == 3
 
 
+def test_what_a_comparison_found_once_is_no_word_on_now(bridge: Bridge, monitor: Puller) -> None:
+    bridge.queue_new(3)
+    change(
+        bridge,
+        """INSERT INTO bridge.reconciliation
+               (site, made_at, made_by, query, missing, extra, different, pending, repaired)
+           VALUES (:site, :now, 'ann', '{}', 1, 0, 0, 0, false)""",
+        site=SITE, now=bridge.now,
+    )  # fmt: skip
+    assert names(monitor) == []
+    raised = watch.watch(bridge.staging, read_config(), bridge.now).raised
+    assert [(each.name, each.subject) for each in raised] == [("reconcile_differences", SITE)]
+
+
 def test_looking_changes_nothing(bridge: Bridge, monitor: Puller) -> None:
     bridge.queue_new(3)
     bridge.later(hours=40)

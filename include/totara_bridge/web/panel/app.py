@@ -18,6 +18,7 @@ from totara_bridge.web.panel import (
     overview,
     problems,
     proof,
+    reconciled,
     settings,
     tokens,
 )
@@ -45,6 +46,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     logs.router,
     problems.router,
     proof.router,
+    reconciled.router,
     guide.router,
 )
 

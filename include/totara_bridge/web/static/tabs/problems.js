@@ -9,6 +9,7 @@ import { Alerts } from "../parts/alerts.js";
 import { Section } from "../parts/section.js";
 import { Errors } from "./problems/errors.js";
 import { Held } from "./problems/held.js";
+import { Reconciled } from "./problems/reconciled.js";
 import { Proof } from "./proof.js";
 
 const EVERY = 30; // seconds
@@ -46,6 +47,7 @@ function Wrong() {
           <${Section} title="Held items" testid="problem-held">
             <${NotAll} said=${said} states=${["held"]} which="oldest" /><${Held} groups=${said.held} />
           <//>
+          <${Section} title="Differences found by reconcile" testid="problem-reconciled"><${Reconciled} /><//>
         <//>
       `}
     <//>

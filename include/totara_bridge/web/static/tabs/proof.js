@@ -1,10 +1,9 @@
 // @ts-check
-// Proof of delivery: of all completions that are staged, what became of each; every number leads to what it counts.
+// Proof of delivery: of all completions that Totara has, what became of each; every number leads to what it counts.
 import { C, R, html } from "../lib/html.js";
 import { useData } from "../lib/data.js";
 import { useFrame } from "../lib/frame.js";
 import { linkTo, usePlace } from "../lib/place.js";
-import { counted } from "../lib/written.js";
 import { Download } from "../parts/download.js";
 import { ChoiceFilter, DateFilter, Filters } from "../parts/fields.js";
 import { Empty, Loaded } from "../parts/loaded.js";
@@ -12,7 +11,7 @@ import { List } from "./proof/list.js";
 import { Paper } from "./proof/paper.js";
 import { Legend, Numbers } from "./proof/numbers.js";
 
-const ASKED = ["destination", "site", "from", "to", "by"];
+const ASKED = ["destination", "site", "from", "to", "by", "against"];
 const LISTED = ["part", "of_site", "of_course", "of_month", "after"];
 
 /** What is asked for, and the address of the same with something else. */
@@ -30,13 +29,15 @@ export function Proof() {
   return html`
     <${C.Box} data-testid="proof">
       <${C.Text} maxW="80ch" mb=${2}>
-        Each completion that is staged is counted in exactly one column. Those without a date count by when they were first seen.
+        Each completion is counted in exactly one part, and the parts add up to Totara's own number. Those without a date count by when
+        they were first seen.
       <//>
       <${ProofFilters} />
       <${Loaded} from=${found}>
         ${(/** @type {any} */ proof) => html`
           <${C.Box}>
             <${Verdict} proof=${proof} to=${to} />
+            <${OfWhat} proof=${proof} />
             <${C.Flex} wrap="wrap" gap=${2} my=${3}>
               <${C.Button} asChild size="sm" variant="outline"><${R.Link} to=${to({ print: "proof" })}>Page to print<//><//>
               <${Download} path="proof.csv" query=${asked} label="CSV" /><${Download} path="proof.json" query=${asked} label="JSON" />
@@ -45,7 +46,7 @@ export function Proof() {
             ${proof.rows.length ? html`<${Numbers} proof=${proof} to=${to} />` : html`<${Nothing} />`}
             ${proof.rows.length ? html`<${Legend} proof=${proof} />` : null}
             ${listed.part ? html`<${List} proof=${proof} asked=${asked} listed=${listed} to=${to} />` : null}
-            ${printed ? html`<${Paper} proof=${proof} back=${to({})} />` : null}
+            ${printed ? html`<${Paper} proof=${proof} to=${to} />` : null}
           <//>
         `}
       <//>
@@ -53,7 +54,7 @@ export function Proof() {
   `;
 }
 
-const Nothing = () => html`<${Empty} title="No completion is staged" words="Nothing that was extracted lies in this period." />`;
+const Nothing = () => html`<${Empty} title="There is no completion" words="Nothing lies in this period." />`;
 
 function ProofFilters() {
   const { destinations, sites } = useFrame();
@@ -65,31 +66,48 @@ function ProofFilters() {
       ${sites.length > 1 ? html`<${ChoiceFilter} name="site" label="Site" choices=${sites.map((each) => each.code)} any="All" />` : null}
       <${DateFilter} name="from" label="Completed from" day /><${DateFilter} name="to" label="Completed until" day />
       <${ChoiceFilter} name="by" label="By" choices=${by} any="Course" />
+      <${ChoiceFilter} name="against" label="Adds up to" choices=${AGAINST} any="Totara's, if it was asked" />
     <//>
   `;
 }
 
+const AGAINST = [
+  { value: "totara", label: "Totara's own number" },
+  { value: "staging", label: "What is staged" },
+];
+
+/** Of which moment Totara's numbers are and what limits them; or that it was not asked. @param {{proof: any}} props */
+function OfWhat({ proof: { heading, notes } }) {
+  return html`
+    <${C.Box} fontSize="sm" mt=${2} data-testid="of-what">
+      ${heading.compared.map((/** @type {any} */ each) => html`<${C.Text} key=${each.site}>${each.site}: ${each.words.join(" ")}<//>`)}
+      ${notes.map((/** @type {string} */ words) => html`<${C.Text} key=${words}>${words}<//>`)}
+      ${heading.not_compared.length ? html`<${ToTheDag} />` : null}
+    <//>
+  `;
+}
+
+const ToTheDag = () => html`
+  <${C.Link} asChild variant="underline"><${R.Link} to="/dags/reconcile_completions">To reconcile_completions<//><//>
+`;
+
 /** @param {{proof: any, to: (more: Record<string, any>) => string}} props */
 function Verdict({ proof, to }) {
-  const { sums, closes, gap } = proof;
-  const title = closes
-    ? `Everything is accounted for: ${counted(sums.staged, "completion")}, each in one column.`
-    : `${counted(gap, "completion is", "completions are")} not accounted for.`;
-  const means = proof.parts.find((/** @type {any} */ part) => part.name === "unaccounted").means;
+  const { sums, closes, missing, surplus, verdict } = proof;
+  const faults = [sums.unaccounted && "unaccounted", (missing || surplus) && "not_staged"].filter(Boolean);
+  const why = proof.parts.filter((/** @type {any} */ part) => faults.includes(part.name));
   return html`
     <${C.Alert.Root} status=${closes ? "success" : "error"} data-testid="verdict" data-closes=${closes}>
       <${C.Alert.Indicator} />
       <${C.Alert.Content}>
-        <${C.Alert.Title}>${title}<//>
-        ${
-          closes
-            ? null
-            : html`
-                <${C.Alert.Description}>
-                  ${means}${" "}<${C.Link} asChild variant="underline"><${R.Link} to=${to({ part: "unaccounted" })}>Show which<//><//>
-                <//>
-              `
-        }
+        <${C.Alert.Title}>${verdict}<//>
+        ${why.map(
+          (/** @type {any} */ part) => html`
+            <${C.Alert.Description} key=${part.name}>
+              ${part.means}${" "}<${C.Link} asChild variant="underline"><${R.Link} to=${to({ part: part.name })}>Show which<//><//>
+            <//>
+          `,
+        )}
       <//>
     <//>
   `;

@@ -13,7 +13,7 @@ import { Section } from "../../parts/section.js";
 
 const EVERY = 15; // seconds
 const DAGS = "totara-bridge"; // the tag that all of them have
-const FIRST = ["extract_completions", "push_completions", "watch_delivery", "purge_completions"];
+const FIRST = ["extract_completions", "push_completions", "watch_delivery", "reconcile_completions", "purge_completions"];
 
 /** @param {{sites: {code: string, extracted_at: string | null}[]}} props */
 export function Dags({ sites }) {

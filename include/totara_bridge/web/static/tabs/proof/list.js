@@ -1,9 +1,10 @@
 // @ts-check
-// The completions that one number of the proof counts, page by page; each leads to its items in the queue.
+// What one number of the proof counts, page by page: completions, each with the way to its items; or days of courses.
 import { C, R, html, useEffect, useRef } from "../../lib/html.js";
 import { useData } from "../../lib/data.js";
 import { linkTo } from "../../lib/place.js";
 import { Empty, Loaded } from "../../parts/loaded.js";
+import { Number } from "../../parts/number.js";
 import { State } from "../../parts/state.js";
 import { Table } from "../../parts/table.js";
 import { When } from "../../parts/when.js";
@@ -15,7 +16,7 @@ import { nameOf } from "./numbers.js";
 export function List({ proof, asked, listed, to }) {
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
   const { after, ...of } = listed;
-  const page = useData("proof/list", queried(asked, listed));
+  const page = useData("proof/list", queried(proof, asked, listed));
   const which = JSON.stringify(of);
   useEffect(() => void heading.current?.focus(), [which]);
   const at = (/** @type {any} */ next) => to({ ...of, after: next });
@@ -41,7 +42,7 @@ function Page({ found, deep, at }) {
     <${C.Box}>
       ${
         found.rows.length
-          ? html`<${Table} caption=${CAPTION} columns=${COLUMNS} rows=${found.rows} rowKey=${key} />`
+          ? html`<${Table} ...${found.by_day ? DAYS : COMPLETIONS} rows=${found.rows} />`
           : html`<${Empty} title=${found.more ? "None among those that were looked through" : "No more completions"} />`
       }
       <${C.HStack} as="nav" aria-label="Pages" my=${2} justify="end">
@@ -50,11 +51,6 @@ function Page({ found, deep, at }) {
     <//>
   `;
 }
-
-const CAPTION = "Completions that this number counts, in the order in which they were staged";
-
-/** @param {any} row */
-const key = (row) => row.record_key;
 
 /** @param {any} row */
 const inQueue = (row) => html`
@@ -70,6 +66,24 @@ const COLUMNS = /** @type {import("../../parts/table.js").Column[]} */ ([
   { name: "state", title: "Item", show: (row) => (row.state ? html`<${State} of=${row.state} />` : "none in the queue") },
 ]);
 
+const COMPLETIONS = {
+  caption: "Completions that this number counts, in the order in which they were staged",
+  columns: COLUMNS,
+  rowKey: (/** @type {any} */ row) => row.record_key,
+};
+
+/** Of what is not staged nobody knows which completions these are. */
+const DAYS = {
+  caption: "How many completions this number counts of each course and day",
+  columns: /** @type {import("../../parts/table.js").Column[]} */ ([
+    { name: "course", title: "Course", show: (row) => row.course ?? `course ${row.course_id}` },
+    { name: "site", title: "Site", show: (row) => row.site },
+    { name: "day", title: "Completed on", show: (row) => row.day },
+    { name: "count", title: "Completions", align: "end", show: (row) => html`<${Number} of=${row.count} />` },
+  ]),
+  rowKey: (/** @type {any} */ row) => `${row.site}-${row.course_id}-${row.day}`,
+};
+
 /** @param {any} proof @param {Words} listed */
 function titled(proof, listed) {
   const part = proof.parts.find((/** @type {any} */ each) => each.name === listed.part)?.label ?? listed.part;
@@ -79,9 +93,9 @@ function titled(proof, listed) {
   return line ? `${part}: ${nameOf(line)}` : part;
 }
 
-/** @param {Words} asked @param {Words} listed */
-function queried({ destination, site, from, to }, listed) {
-  const query = { destination, site, from, to, part: listed.part, after: listed.after };
+/** @param {any} proof @param {Words} asked @param {Words} listed */
+function queried(proof, { destination, site, from, to }, listed) {
+  const query = { destination, site, from, to, against: proof.heading.against, part: listed.part, after: listed.after };
   if (listed.of_course) return { ...query, site: listed.of_site, course: listed.of_course };
   if (!listed.of_month) return query;
   const [year, month] = listed.of_month.split("-").map(globalThis.Number);

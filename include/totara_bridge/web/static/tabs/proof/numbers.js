@@ -1,5 +1,5 @@
 // @ts-check
-// The numbers of a proof: a line for each course or month, a column for each part that has any, and the sums.
+// The numbers of a proof: a line for each course or month, a column for each count that has any, and the sums.
 import { C, html } from "../../lib/html.js";
 import { locale, number } from "../../lib/written.js";
 import { Number } from "../../parts/number.js";
@@ -9,9 +9,25 @@ const MOST = 500; // lines that a page shows
 
 /** @typedef {(more: Record<string, any>) => string} To */
 
-/** The parts that have any, in their order; what is delivered and what is not accounted for are always told. @param {any} proof */
+const ALWAYS = ["in_totara", "delivered", "unaccounted", "not_staged"];
+
+/** Whether the parts are to add up to Totara's own numbers. @param {any} proof */
+export const ofTotara = (proof) => proof.heading.against === "totara";
+
+/** The parts that any line has some of, in their order; those that an auditor looks for are always told. @param {any} proof */
 export const shownParts = (proof) =>
-  proof.parts.filter((/** @type {any} */ part) => proof.sums[part.name] || ["delivered", "unaccounted"].includes(part.name));
+  proof.parts.filter(
+    (/** @type {any} */ part) => ALWAYS.includes(part.name) || proof.rows.some((/** @type {any} */ line) => line[part.name]),
+  );
+
+/** The columns of numbers; what is no part has no list of its own. @param {any} proof @returns {{name: string, label: string, means?: string}[]} */
+export function columnsOf(proof) {
+  const parts = shownParts(proof);
+  const staged = { name: "staged", label: "Staged" };
+  if (!ofTotara(proof)) return [staged, ...parts];
+  const [total, ...rest] = parts;
+  return [total, staged, ...rest, { name: "gap", label: "Gap" }];
+}
 
 /** What a line is of, in words. @param {any} line */
 export function nameOf(line) {
@@ -27,9 +43,7 @@ export function Numbers({ proof, to }) {
   const columns = [
     { name: "name", title: month ? "Month" : "Course", show: (/** @type {any} */ line) => (line.all ? html`<b>All</b>` : nameOf(line)) },
     ...(month ? [] : [{ name: "site", title: "Site", show: (/** @type {any} */ line) => line.site }]),
-    ...("in_totara" in proof.sums ? [plain("in_totara", "In Totara"), plain("not_staged", "Not staged")] : []),
-    plain("staged", "Staged"),
-    ...shownParts(proof).map((/** @type {any} */ part) => counted(part, to)),
+    ...columnsOf(proof).map((column) => (column.means ? counted(column, to) : plain(column))),
   ];
   return html`
     <${C.Box}>
@@ -46,10 +60,10 @@ export function Numbers({ proof, to }) {
 /** @param {any} line */
 const keyOf = (line) => (line.all ? "all" : (line.month ?? `${line.site}-${line.course_id}`));
 
-/** @param {string} name @param {string} title */
-const plain = (name, title) => ({
+/** @param {{name: string, label: string}} column */
+const plain = ({ name, label }) => ({
   name,
-  title,
+  title: label,
   align: /** @type {const} */ ("end"),
   show: (/** @type {any} */ line) => html`<${Number} of=${line[name]} />`,
 });
@@ -63,7 +77,7 @@ const counted = (part, to) => ({
 });
 
 /** Where the completions of a number are. @param {string} part @param {any} line */
-function listOf(part, line) {
+export function listOf(part, line) {
   if (line.all) return { part };
   return line.month ? { part, of_month: line.month } : { part, of_site: line.site, of_course: line.course_id };
 }

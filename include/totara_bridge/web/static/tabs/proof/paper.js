@@ -2,7 +2,7 @@
 // The proof as a page to print: only the document, whatever the host's page looks like and in which colours.
 import { C, R, html, useEffect, useRef } from "../../lib/html.js";
 import { inUtc, number } from "../../lib/written.js";
-import { Legend, nameOf, shownParts } from "./numbers.js";
+import { Legend, columnsOf, listOf, nameOf, ofTotara } from "./numbers.js";
 
 const STYLE = `
   @page { margin: 15mm; }
@@ -16,11 +16,15 @@ const STYLE = `
   }
   [data-paper] table { border-collapse: collapse; width: 100%; font-size: 12px; }
   [data-paper] th, [data-paper] td { border-bottom: 1px solid #bbb; padding: 3px 6px; text-align: end; vertical-align: bottom; }
+  [data-paper] td a { text-decoration: underline; }
+  [data-paper] dd { overflow-wrap: anywhere; }
   [data-paper] th:first-child, [data-paper] td:first-child { text-align: start; }
 `;
 
-/** @param {{proof: any, back: string}} props */
-export function Paper({ proof, back }) {
+/** @typedef {import("./numbers.js").To} To */
+
+/** @param {{proof: any, to: To}} props */
+export function Paper({ proof, to }) {
   const begin = useAlone();
   return html`
     <${C.Portal}>
@@ -28,9 +32,9 @@ export function Paper({ proof, back }) {
         <style>${STYLE}</style>
         <${C.HStack} className="screen" mb=${6}>
           <${C.Button} ref=${begin} size="sm" onClick=${() => window.print()}>Print<//>
-          <${C.Button} asChild size="sm" variant="outline"><${R.Link} to=${back}>Back<//><//>
+          <${C.Button} asChild size="sm" variant="outline"><${R.Link} to=${to({})}>Back<//><//>
         <//>
-        <${C.Box} as="main" data-testid="paper"><${Document} proof=${proof} /><//>
+        <${C.Box} as="main" data-testid="paper"><${Document} proof=${proof} to=${to} /><//>
       <//>
     <//>
   `;
@@ -48,39 +52,43 @@ function useAlone() {
   return begin;
 }
 
-/** @param {{proof: any}} props */
-function Document({ proof }) {
-  const { heading, sums, closes, gap } = proof;
-  const facts = [
+/** What stands above the numbers: name and value. @param {any} proof @returns {string[][]} */
+function factsOf(proof) {
+  const { heading } = proof;
+  return [
     ["Destination", heading.destination],
     ["Site", heading.site ?? "all"],
     ["Completed", `${heading.from ?? "from the beginning"} – ${heading.to ?? "until now"} (${heading.timezone})`],
+    ["Adds up to", ofTotara(proof) ? "Totara's own numbers" : "what is staged"],
+    ...heading.compared.map((/** @type {any} */ each) => [`Site ${each.site}`, each.words.join(" ")]),
+    ...proof.notes.map((/** @type {string} */ words) => ["Note", words]),
     ["Made", `${inUtc(heading.made_at)} by ${heading.made_by}, Totara Bridge ${heading.bridge_version}`],
+    ["SHA-256 of the lines", proof.digest],
   ];
-  const all = `${number(sums.staged)} staged completions are`;
-  const verdict = closes ? `All ${all} accounted for.` : `${number(gap)} of ${all} not accounted for.`;
+}
+
+/** @param {{proof: any, to: To}} props */
+function Document({ proof, to }) {
   return html`
     <${C.Stack} gap=${4}>
       <${C.Heading} as="h1" size="xl">Proof of delivery<//>
       <dl style=${{ display: "grid", gridTemplateColumns: "max-content 1fr", gap: "2px 16px" }}>
-        ${facts.map(([name, value]) => [html`<dt key=${name}>${name}</dt>`, html`<dd key=${`${name} is`}>${value}</dd>`])}
+        ${factsOf(proof).map(([name, value], at) => [html`<dt key=${at}>${name}</dt>`, html`<dd key=${`${at} is`}>${value}</dd>`])}
       </dl>
-      <${C.Text} fontWeight="bold">${verdict}<//>
-      <${Lines} proof=${proof} />
+      <${C.Text} fontWeight="bold">${proof.verdict}<//>
+      <${Lines} proof=${proof} to=${to} />
       <${Legend} proof=${proof} />
     <//>
   `;
 }
 
-const IN_TOTARA = [
-  { name: "in_totara", label: "In Totara" },
-  { name: "not_staged", label: "Not staged" },
-];
-
-/** @param {{proof: any}} props */
-function Lines({ proof }) {
-  const totara = "in_totara" in proof.sums ? IN_TOTARA : [];
-  const columns = [...totara, { name: "staged", label: "Staged" }, ...shownParts(proof)];
+/** The sums lead to what they count. @param {{proof: any, to: To}} props */
+function Lines({ proof, to }) {
+  const columns = columnsOf(proof);
+  const sum = (/** @type {any} */ column) => {
+    const shown = number(proof.sums[column.name]);
+    return column.means && proof.sums[column.name] ? html`<${R.Link} to=${to(listOf(column.name, { all: true }))}>${shown}<//>` : shown;
+  };
   const several = new Set(proof.rows.map((/** @type {any} */ line) => line.site)).size > 1;
   const cells = (/** @type {any} */ line) => columns.map((column) => html`<td key=${column.name}>${number(line[column.name])}</td>`);
   return html`
@@ -99,7 +107,7 @@ function Lines({ proof }) {
             </tr>
           `,
         )}
-        <tr style=${{ fontWeight: "bold" }}><td>All</td>${cells(proof.sums)}</tr>
+        <tr style=${{ fontWeight: "bold" }}><td>All</td>${columns.map((column) => html`<td key=${column.name}>${sum(column)}</td>`)}</tr>
       </tbody>
     </table>
   `;

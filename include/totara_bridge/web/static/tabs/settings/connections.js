@@ -13,6 +13,7 @@ import { Empty, Loaded } from "../../parts/loaded.js";
 /** What is shown of each type, under the words of Airflow's own form. @type {Record<string, [string, string][]>} */
 const FIELDS = {
   totara: [
+    ["Source", "source"],
     ["Server URL", "server_url"],
     ["Database host", "database_host"],
     ["Database", "database"],
@@ -27,7 +28,7 @@ const FIELDS = {
   ],
 };
 
-const SECRETS = /** @type {Record<string, string>} */ ({ totara: "Database password", oracle_completions: "Client secret" });
+const SECRETS = /** @type {Record<string, string>} */ ({ totara: "Credentials", oracle_completions: "Client secret" });
 
 export function Connections() {
   const found = useData("connections");
