@@ -1,6 +1,6 @@
 # Totara Bridge on one machine. `make` lists what can be made.
-# PYTHON names the Python to use; TOTARA_BRIDGE_HOME, TOTARA_BRIDGE_AIRFLOW_PORT and TOTARA_BRIDGE_ORACLE_PORT
-# move the data and the ports of `make up`.
+# PYTHON names the Python to use; TOTARA_BRIDGE_HOME, TOTARA_BRIDGE_AIRFLOW_PORT, TOTARA_BRIDGE_ORACLE_PORT and
+# TOTARA_BRIDGE_TOTARA_PORT move the data and the ports of `make up`.
 
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m totara_bridge.local

@@ -15,7 +15,10 @@ from totara_bridge.local.home import LocalRunFailed
 EXTRACT, BACKFILL, PUSH = "extract_completions", "backfill_completions", "push_completions"
 
 #: What the first delivery does not need: begun by a person, or by a schedule of its own.
-_OTHERS = ("load_mappings", "requeue_completions", "erase_learner", "purge_completions", "watch_delivery")
+_OTHERS = (
+    "load_mappings", "requeue_completions", "erase_learner", "purge_completions", "reconcile_completions",
+    "watch_delivery",
+)  # fmt: skip
 
 _FROM_THE_BEGINNING = {"from_date": "1970-01-01", "dry_run": False}
 _PATIENCE = 120.0  # seconds until Airflow has read the DAG files

@@ -11,6 +11,7 @@ from totara_bridge.local.home import LocalRunFailed
 SERVICES = {
     "airflow": ("TOTARA_BRIDGE_AIRFLOW_PORT", 8080),
     "oracle": ("TOTARA_BRIDGE_ORACLE_PORT", 8090),
+    "totara": ("TOTARA_BRIDGE_TOTARA_PORT", 8070),
 }
 _NEIGHBOURS = 100
 

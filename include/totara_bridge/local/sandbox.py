@@ -1,4 +1,4 @@
-"""The sandbox of a local run: a Totara in the embedded PostgreSQL, an Oracle on loopback, and their Connections."""
+"""The sandbox of a local run: a Totara in the embedded PostgreSQL, both sides on loopback, and their Connections."""
 
 import json
 import os
@@ -17,10 +17,15 @@ from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH
 from totara_bridge.sandbox.oracle.server import CLIENT_ID, CLIENT_SECRET
 from totara_bridge.sandbox.totara import schema
 from totara_bridge.sandbox.totara.generate import generate
+from totara_bridge.sandbox.totara.http.oauth import CLIENT_ID as CLIENT_ID_OF_API
+from totara_bridge.sandbox.totara.http.oauth import CLIENT_SECRET as CLIENT_SECRET_OF_API
+from totara_bridge.sandbox.totara.http.tokens import REST_TOKEN
 from totara_bridge.sandbox.totara.seed import seed
 
 TOTARA_DATABASE = "totara_sandbox"
-ORACLE = "sandbox-oracle"  #: the name of its process
+ORACLE = "sandbox-oracle"  #: the names of their processes
+TOTARA = "sandbox-totara"
+SERVICES = (ORACLE, TOTARA)
 
 _COMPLETIONS = "TOTARA_BRIDGE_SANDBOX_COMPLETIONS"
 _SEED = "TOTARA_BRIDGE_SANDBOX_SEED"
@@ -49,35 +54,51 @@ def fill_totara(postgres: EmbeddedPostgres) -> str | None:
         engine.dispose()
 
 
-def start_oracle(home: Home, port: int, environment: Mapping[str, str]) -> None:
-    """Start the sandbox Oracle, if it does not run, and return once it answers.
+def start(home: Home, postgres: EmbeddedPostgres, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
+    """Start the sandbox Oracle and the sandbox Totara, where they do not run, and return once both answer.
 
-    :raises LocalRunFailed: it ended, or needs too long.
+    :raises LocalRunFailed: one ended, or needs too long.
     """
-    if not processes.alive(home, ORACLE):
-        command = ("-m", "totara_bridge.sandbox.oracle", "--port", str(port), "--data", str(home.oracle))
-        processes.start(home, ORACLE, (processes.program("python"), *command), environment)
+    commands = {
+        ORACLE: ("oracle", "--port", str(ports["oracle"]), "--data", str(home.oracle)),
+        TOTARA: ("totara.http", "--port", str(ports["totara"]), "--database-url", _totara_address(postgres)),
+    }
+    for name, (module, *arguments) in commands.items():
+        if not processes.alive(home, name):
+            command = ("-m", f"totara_bridge.sandbox.{module}", *arguments)
+            processes.start(home, name, (processes.program("python"), *command), environment)
+    _wait_until(home, ORACLE, lambda: received(ports["oracle"]) is not None)
+    _wait_until(home, TOTARA, lambda: _answer(ports["totara"], "/sandbox/switches") is not None)
+
+
+def _wait_until(home: Home, name: str, answers: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while received(port) is None:
-        if not processes.alive(home, ORACLE) or time.monotonic() > deadline:
-            raise LocalRunFailed(f"The sandbox Oracle did not start: {processes.last_words(home, ORACLE)}")
+    while not answers():
+        if not processes.alive(home, name) or time.monotonic() > deadline:
+            raise LocalRunFailed(f"The {name.replace('-', ' ')} did not start: {processes.last_words(home, name)}")
         time.sleep(0.2)
 
 
 def received(port: int) -> dict[str, Any] | None:
     """What the sandbox Oracle was sent, in counts; none: it does not answer."""
+    return _answer(port, "/sandbox/received")
+
+
+def _answer(port: int, path: str) -> dict[str, Any] | None:
     with requests.Session() as session:
         session.trust_env = False  # no proxy is asked for loopback
         try:
-            answer = session.get(f"http://127.0.0.1:{port}/sandbox/received", timeout=30)
+            answer = session.get(f"http://127.0.0.1:{port}{path}", timeout=30)
             return dict(answer.json()) if answer.ok else None
         except (requests.RequestException, ValueError):
             return None
 
 
-def store_connections(api: AirflowApi, postgres: EmbeddedPostgres, port: int, say: Callable[[str], None]) -> None:
+def store_connections(
+    api: AirflowApi, postgres: EmbeddedPostgres, ports: Mapping[str, int], say: Callable[[str], None]
+) -> None:
     """Store the two Connections; one whose address is right keeps whatever a person changed in it."""
-    for connection in _connections(postgres, port):
+    for connection in _connections(postgres, ports):
         name = connection["connection_id"]
         there = api.connection(name)
         if there is None:
@@ -88,17 +109,42 @@ def store_connections(api: AirflowApi, postgres: EmbeddedPostgres, port: int, sa
             say(f"Connection {name} has its new address.")
 
 
-def _connections(postgres: EmbeddedPostgres, port: int) -> list[dict[str, Any]]:
+def _totara_address(postgres: EmbeddedPostgres) -> str:
     # without the colon of an empty password, which a Connection's database URL may not have
-    totara = postgres.dsn(TOTARA_DATABASE).replace("postgres:@", "postgres@", 1)
-    oracle = f"http://127.0.0.1:{port}"
+    return postgres.dsn(TOTARA_DATABASE).replace("postgres:@", "postgres@", 1)
+
+
+#: Airflow's form shows of a stored Connection those extra fields that it has.
+_ALL_FIELDS = {
+    "source": "database",
+    "database_url": "",
+    "database_password": "",
+    "table_prefix": "ttr_",
+    "timeout_ms": 30_000,
+    "requests_in_flight": 4,
+    "recheck_days": 30,
+    "api_client": CLIENT_ID_OF_API,
+    "api_secret": CLIENT_SECRET_OF_API,
+    "report": {"id": 1},
+    "time_zone": "UTC",
+    "days_of": "site",
+    "is_active": True,
+    "is_source": True,
+    "query": {},
+}
+
+
+def _connections(postgres: EmbeddedPostgres, ports: Mapping[str, int]) -> list[dict[str, Any]]:
+    oracle = f"http://127.0.0.1:{ports['oracle']}"
     return [
         {
             "connection_id": "totara_sandbox",
             "conn_type": "totara",
             "description": "The sandbox Totara of `make up`",
+            "host": f"http://127.0.0.1:{ports['totara']}",
             "port": _NO_PORT,
-            "extra": json.dumps({"database_url": totara}),
+            "password": REST_TOKEN,
+            "extra": json.dumps(_ALL_FIELDS | {"database_url": _totara_address(postgres)}),
         },
         {
             "connection_id": "oracle_sandbox",

@@ -41,7 +41,7 @@ def up() -> None:
         postgres = _start_postgres(home)
         with _staging(postgres) as staging, _api(chosen["airflow"]) as api:
             already = _start(home, chosen, postgres, staging, api)
-            sandbox.store_connections(api, postgres, chosen["oracle"], say)
+            sandbox.store_connections(api, postgres, chosen, say)
             delivery.deliver(api, staging, say)
             if already:
                 print("Totara Bridge is already up.")
@@ -69,7 +69,7 @@ def ask(question: Sequence[str]) -> int:
 
 def _home_of_what_is_up() -> Home:
     home = make_home()
-    if not all(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
+    if not all(processes.alive(home, name) for name in (*airflow.SERVICES, *sandbox.SERVICES)):
         raise LocalRunFailed(
             f"Totara Bridge is not up in {home.root}: start it with `make up`, or name the folder of one that is up in "
             "TOTARA_BRIDGE_HOME."
@@ -100,7 +100,7 @@ def _address(staging: Engine) -> str:
 
 def _end_strays(home: Home) -> None:
     """End what still runs of a run whose data folder was deleted under it."""
-    if not any(processes.alive(home, name) for name in (*airflow.SERVICES, sandbox.ORACLE)):
+    if not any(processes.alive(home, name) for name in (*airflow.SERVICES, *sandbox.SERVICES)):
         processes.stop(home)
 
 
@@ -108,7 +108,7 @@ def _choose_ports(home: Home) -> dict[str, int]:
     """A port per service: the one that it listens on, or one that is free."""
     chosen: dict[str, int] = {}
     remembered = home.remembered_ports()
-    owners = {"airflow": "api-server", "oracle": sandbox.ORACLE}
+    owners = {"airflow": "api-server", "oracle": sandbox.ORACLE, "totara": sandbox.TOTARA}
     for service, owner in owners.items():
         before = remembered.get(service)
         if before is not None and processes.alive(home, owner):
@@ -139,8 +139,8 @@ def _start_postgres(home: Home) -> EmbeddedPostgres:
 def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, staging: Engine, api: AirflowApi) -> bool:
     """Start what does not run; whether everything ran already."""
     started = {name: processes.started_at(home, name) for name in airflow.SERVICES}
-    oracle_runs = processes.alive(home, sandbox.ORACLE)
-    if oracle_runs and all(started.values()) and not airflow.unhealthy(api.health(), started):
+    sandbox_runs = all(processes.alive(home, name) for name in sandbox.SERVICES)
+    if sandbox_runs and all(started.values()) and not airflow.unhealthy(api.health(), started):
         return True
     environment = airflow.environment(
         home,
@@ -155,8 +155,11 @@ def _start(home: Home, chosen: dict[str, int], postgres: EmbeddedPostgres, stagi
     say(f"The staging database {staging.url.database} is migrated.")
     if filled := sandbox.fill_totara(postgres):
         say(f"The sandbox Totara is made, {filled}.")
-    sandbox.start_oracle(home, chosen["oracle"], environment)
-    say(f"The sandbox Oracle answers at http://127.0.0.1:{chosen['oracle']}.")
+    sandbox.start(home, postgres, chosen, environment)
+    say(
+        f"The sandbox Oracle answers at http://127.0.0.1:{chosen['oracle']}, the sandbox Totara at "
+        f"http://127.0.0.1:{chosen['totara']}."
+    )
     processes.finish(home, "migrate", migration)
     airflow.start(home, environment)
     say("Airflow's database is migrated; Airflow is starting.")
