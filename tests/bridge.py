@@ -51,7 +51,7 @@ class Bridge:
             overlap=timedelta(minutes=10),
             full_compare_at=time(2, 30),
         )
-        self.connection = TotaraConnection(database_url=make_url(totara.url), table_prefix=prefix)
+        self.connection = TotaraConnection(url=make_url(totara.url), table_prefix=prefix)
 
     def later(self, **time: int) -> None:
         """Let time pass for the bridge."""

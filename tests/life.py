@@ -158,7 +158,30 @@ def live(world: World, person: dict[str, str]) -> int:
             ),
             person | {"site": SITE, "user": user, "course": world.courses["sent"]},
         )
+    be_told_otherwise(world, user)
     return user
+
+
+def be_told_otherwise(world: World, user: int) -> None:
+    """Web services have said something of the learner, and a comparison with Totara found something else."""
+    values = {"site": SITE, "user": user, "course": world.courses["sent"]}
+    with world.bridge.staging.begin() as transaction:
+        transaction.execute(
+            text("INSERT INTO bridge.crawled_pair VALUES (:site, :course, :user, true, 100, now())"), values
+        )
+        transaction.execute(
+            text(
+                """
+                WITH made AS (
+                    INSERT INTO bridge.reconciliation (
+                        site, made_at, made_by, query, missing, extra, different, pending, repaired)
+                    VALUES (:site, now(), 'ann', '{}', 0, 0, 0, 0, false) RETURNING id)
+                INSERT INTO bridge.reconciled_difference
+                SELECT id, 1, 'different', 'staging', :user, :course, NULL, 'complete', 'in progress' FROM made
+                """
+            ),
+            values,
+        )
 
 
 def answer_and_amend(world: World, user: int, person: dict[str, str]) -> None:
