@@ -13,12 +13,10 @@ from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.home import LocalRunFailed
 
 EXTRACT, BACKFILL, PUSH = "extract_completions", "backfill_completions", "push_completions"
+RECONCILE = "reconcile_completions"
 
 #: What the first delivery does not need: begun by a person, or by a schedule of its own.
-_OTHERS = (
-    "load_mappings", "requeue_completions", "erase_learner", "purge_completions", "reconcile_completions",
-    "watch_delivery",
-)  # fmt: skip
+_OTHERS = ("load_mappings", "requeue_completions", "erase_learner", "purge_completions", "watch_delivery")
 
 _FROM_THE_BEGINNING = {"from_date": "1970-01-01", "dry_run": False}
 _PATIENCE = 120.0  # seconds until Airflow has read the DAG files
@@ -47,6 +45,7 @@ def deliver(api: AirflowApi, staging: Engine, say: Say) -> None:
     if not pushed:
         api.unpause(PUSH)
         _push(api, staging, say)
+        api.unpause(RECONCILE)  # it begins at once, and no extract may be at work meanwhile
 
 
 def _push(api: AirflowApi, staging: Engine, say: Say) -> None:
@@ -75,7 +74,7 @@ def _due(staging: Engine) -> int:
 
 def _wait_for_dags(api: AirflowApi) -> None:
     deadline = time.monotonic() + _PATIENCE
-    for dag in (EXTRACT, BACKFILL, PUSH, *_OTHERS):
+    for dag in (EXTRACT, BACKFILL, PUSH, RECONCILE, *_OTHERS):
         while not api.has_dag(dag):
             for error in api.import_errors():
                 last = error["stack_trace"].strip().splitlines()[-1]

@@ -16,6 +16,7 @@ from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.home import Home, LocalRunFailed, make_home
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.local.report import read_overview, table
+from totara_bridge.sandbox.totara.http.tokens import REST_TOKEN
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.staging.migrate import migrate
 
@@ -89,6 +90,7 @@ def report(staging: Engine, chosen: dict[str, int]) -> None:
     print(f"  panel      {address}/plugin/oracle-integration")
     print(f"  Pull API   {address}/bridge/api/v1")
     print('  token      make ask WHAT="token issue demo"')
+    print(f"  Totara     http://127.0.0.1:{chosen['totara']} (its web services' token is {REST_TOKEN})")
     print(f"  staging    {_address(staging)}")
     print("  stop with  make down\n", flush=True)
 

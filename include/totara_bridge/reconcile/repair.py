@@ -43,9 +43,8 @@ def repair(engine: Engine, source: Source, plan: ExtractPlan, *, now: datetime) 
     :raises DeletionsUnconfirmed: the extract would delete more than is believable.
     :raises ConfigurationInvalid: a template changed and its version did not.
     """
-    with (
-        engine.begin() as transaction
-    ):  # or the next crawl stages what it heard before, and undoes what this extract finds
+    # or the next crawl stages what it heard before, and undoes what this extract finds
+    with engine.begin() as transaction:
         crawl.forget_all(transaction, plan.site)
     extracted = extract_site(engine, source, replace(plan, force_full_compare=True), now=now)
     done = Repaired(extracted.queued + extracted.corrections + extracted.withdrawals, extracted.held)

@@ -14,12 +14,10 @@ from totara_bridge.route import EVERYTHING, Route
 from totara_bridge.staging.deliverable import CANCELLED, DELIVERED, FIELDS, JOINS, LACKING, QUEUED, ROUTED, WITHHELD
 from totara_bridge.staging.engine import Transaction
 from totara_bridge.staging.route import condition, values
+from totara_bridge.staging.stretch import next_slice
 
 #: No time lies after it.
 FOREVER = datetime.max.replace(tzinfo=UTC)
-
-#: Ids of instances that are looked at in one statement, or each slice could be planned as a join of whole tables.
-_STRETCH = 50_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def count(transaction: Transaction, asked: Past) -> PastCount:
 def lacking(transaction: Transaction, asked: Past, *, after: int, slice_size: int) -> Sequence[Row[Any]]:
     """The next slice of instances that the destination lacks, with `FIELDS`; none when there are no more."""
     statement = f"SELECT {FIELDS} FROM {JOINS} WHERE {LACKING} AND {_in_range(asked)}"
-    return _next(transaction, statement, _values(asked), after=after, slice_size=slice_size)
+    return next_slice(transaction, statement, _values(asked), after=after, slice_size=slice_size)
 
 
 def count_told(transaction: Transaction, asked: Past, *, before: datetime) -> ToldCount:
@@ -107,7 +105,7 @@ def resendable(
         SELECT {FIELDS}, told.kind, q.id AS item_id
         FROM {JOINS} {_LAST_TOLD} WHERE {_SENT_BEFORE} AND {_AS_TOLD} AND {_in_range(asked)}
     """
-    return _next(transaction, statement, _values(asked) | {"before": before}, after=after, slice_size=slice_size)
+    return next_slice(transaction, statement, _values(asked) | {"before": before}, after=after, slice_size=slice_size)
 
 
 # a withdrawal has the revision that it withdraws
@@ -151,17 +149,3 @@ def _values(asked: Past) -> dict[str, object]:
         "until": asked.until,
     }
     return given | values(asked.route) | values(asked.narrowed, "narrowed")
-
-
-def _next(
-    transaction: Transaction, statement: str, given: dict[str, object], *, after: int, slice_size: int
-) -> Sequence[Row[Any]]:
-    highest = transaction.execute(text("SELECT coalesce(max(id), 0) FROM bridge.completion_instance")).scalar_one()
-    stretch = text(f"{statement} AND i.id > :after AND i.id <= :up_to ORDER BY i.id LIMIT :slice_size")
-    rows: Sequence[Row[Any]] = ()
-    while not rows and after < highest:
-        rows = transaction.execute(
-            stretch, given | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
-        ).all()
-        after += _STRETCH
-    return rows

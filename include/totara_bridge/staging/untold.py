@@ -16,9 +16,7 @@ from totara_bridge.staging.proof_part import CONDITIONS, UNACCOUNTED, Asked, fou
 from totara_bridge.staging.proof_part import values as proof_values
 from totara_bridge.staging.route import condition, values
 from totara_bridge.staging.states import Kind
-
-#: Ids of instances that are looked at in one statement, or each slice could be planned as a join of whole tables.
-_STRETCH = 50_000
+from totara_bridge.staging.stretch import next_slice
 
 # the last thing that the destination was told of the instance; a withdrawal has the revision that it withdraws
 _TOLD = """
@@ -85,7 +83,7 @@ def lacking(
     """
     statement = f"SELECT {FIELDS} FROM {JOINS} WHERE i.site = :site AND {LACKING} AND {_NEWS}{condition(route)}"
     given = {"destination": destination, "site": site} | values(route)
-    return _next(transaction, statement, given, after=after, slice_size=slice_size)
+    return next_slice(transaction, statement, given, after=after, slice_size=slice_size)
 
 
 def outdated(
@@ -94,18 +92,4 @@ def outdated(
     """The next slice of instances of which the destination is to be told by an item of that kind, with `FIELDS`."""
     statement = f"SELECT {FIELDS} FROM {JOINS} {_TOLD} WHERE i.site = :site AND {NOT_ERASED} AND {_OUTDATED[kind]}"
     given: dict[str, object] = {"destination": destination, "site": site}
-    return _next(transaction, statement, given, after=after, slice_size=slice_size)
-
-
-def _next(
-    transaction: Transaction, statement: str, given: dict[str, object], *, after: int, slice_size: int
-) -> Sequence[Row[Any]]:
-    highest = transaction.execute(text("SELECT coalesce(max(id), 0) FROM bridge.completion_instance")).scalar_one()
-    stretch = text(f"{statement} AND i.id > :after AND i.id <= :up_to ORDER BY i.id LIMIT :slice_size")
-    rows: Sequence[Row[Any]] = ()
-    while not rows and after < highest:
-        rows = transaction.execute(
-            stretch, given | {"after": after, "up_to": after + _STRETCH, "slice_size": slice_size}
-        ).all()
-        after += _STRETCH
-    return rows
+    return next_slice(transaction, statement, given, after=after, slice_size=slice_size)

@@ -22,6 +22,7 @@ from totara_bridge.orchestration.site_source import source_of_site
 from totara_bridge.orchestration.switches import settings_or_skip
 from totara_bridge.staging import site as staged_site
 from totara_bridge.staging.database import staging
+from totara_bridge.staging.site import Watermark
 from totara_bridge.totara.source import Source
 
 
@@ -73,7 +74,7 @@ def extract_site(code: str, params: dict[str, Any], outlet_events: Any, dag_run:
             with timed("extract", code):
                 return _extract(engine, source, plan, outlet_events)
         except SiteBusy as busy:
-            if asked.sites:
+            if asked.sites or _watermark(engine, site) is None:
                 raise
             raise AirflowSkipException(f"{busy} The next run reads it.") from busy
 
@@ -117,11 +118,15 @@ def _skip_unless_its_turn(engine: Engine, site: Site, zone: ZoneInfo, asked: Ext
         if site.code not in asked.sites:
             raise AirflowSkipException(f"This run is for {', '.join(asked.sites)}.")
         return
-    with engine.begin() as transaction:
-        before = staged_site.watermark(transaction, site.code)
+    before = _watermark(engine, site)
     if before is None:
         return
     turn = site.next_turn(before.extracted_at, zone)
     # runs begin some seconds early or late: an interval as long as the schedule must not miss every other run
     if turn - (site.every or timedelta(0)) * 0.1 > now:
         raise AirflowSkipException(f"Its next turn is at {turn.astimezone(zone):%Y-%m-%d %H:%M} ({zone.key}).")
+
+
+def _watermark(engine: Engine, site: Site) -> Watermark | None:
+    with engine.begin() as transaction:
+        return staged_site.watermark(transaction, site.code)
