@@ -126,7 +126,6 @@ BREAKS = [
     ("completion_instance_record_key_check", _instance("record_key = 'OL' || repeat('A', 26)")),
     ("completion_instance_record_key_check", _instance(f"record_key = {_KEY.format(25)}")),
     ("completion_instance_record_key_check", _instance(f"record_key = {_KEY.format(27)}")),
-    ("completion_instance_archived_in_history_check", _instance("archived_at = now()")),
     ("completion_instance_archived_in_history_check", _instance("history_id = 9")),
     ("completion_instance_revision_check", _instance("revision = 0")),
     ("completion_instance_pk", _again("completion_instance", id="id", **_ARCHIVED)),
