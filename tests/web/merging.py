@@ -27,7 +27,7 @@ def read(transaction: Transaction, said: Mapping[Pair, Said]) -> None:
     """What comes before anybody has to wait."""
     incoming.receive(transaction)
     load(transaction, Incoming.PAIR, copy_lines(said))
-    rows = ((1, *pair, row[0], None, None, None, None, None, row[1], None) for pair, row in said.items() if row is not None)
+    rows = ((1, *pair, row[0], *[None] * 5, row[1], None) for pair, row in said.items() if row is not None)
     load(transaction, Incoming.COMPLETION, copy_lines(rows))
 
 

@@ -29,7 +29,9 @@ from totara_bridge.staging import (
     site,
     unsaid,
 )
+from totara_bridge.staging.completion import CompletionChanges
 from totara_bridge.staging.engine import Transaction, bulk_transaction
+from totara_bridge.staging.instance import InstanceChanges
 from totara_bridge.staging.site import Watermark
 from totara_bridge.totara.source import Dates, Source
 
@@ -86,30 +88,11 @@ def _stage(
     set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
     set_aside += _say_alike(transaction, plan.site, read, before, now)
     scope.note_left_out(transaction, site=plan.site)
-    missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
-    if read.whole_site and _is_mass_deletion(missing, staged):
-        _confirmed_deletion(transaction, plan, "completions", gone=missing, staged=staged, now=now)
     merged_at = completion.merge_time(transaction, now=now)
-    completion.merge_learners(transaction, site=plan.site, now=merged_at)
-    completion.merge_courses(transaction, site=plan.site, now=merged_at)
-    audience.merge(transaction, site=plan.site)
-    completions = completion.merge(transaction, site=plan.site, now=merged_at)
-    if missing:
-        completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=merged_at)
-    alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
+    completions = _merge_completions(transaction, plan, read, merged_at=merged_at, now=now)
     widened = before is not None and _is_widened(read, before)
-    instances = instance.merge(
-        transaction,
-        site=plan.site,
-        whole_site=read.whole_site,
-        history=read.source.gives.history,
-        row_ids=read.source.gives.row_ids,
-        by_date=widened,
-        now=now,
-    )
+    instances = _merge_instances(transaction, plan, read, by_date=widened, now=now)
     completion.tell_of_instances(transaction, site=plan.site, now=merged_at, first=before is None)
-    if read.whole_site and _is_mass_deletion(instances.lost, alive):
-        _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
     baseline = _set_baselines(transaction, plan, now) if _shows_the_past(read) else ()
     if before is not None and widened:
         deliverable.raise_baselines(transaction, site=plan.site, before=before.read_at)
@@ -120,13 +103,47 @@ def _stage(
         full_compare=read.whole_site,
         read=read.completions,
         set_aside=set_aside,
-        completions=replace(completions, deleted=missing),
+        completions=completions,
         instances=instances,
         baseline=baseline,
         cancelled=cancelled,
         more=read.source.more,
         **vars(outcome),
     )
+
+
+def _merge_completions(
+    transaction: Transaction, plan: ExtractPlan, read: Read, *, merged_at: datetime, now: datetime
+) -> CompletionChanges:
+    """With their learners, courses and audiences."""
+    missing, staged = completion.missing(transaction, site=plan.site, whole_site=read.whole_site)
+    if read.whole_site and _is_mass_deletion(missing, staged):
+        _confirmed_deletion(transaction, plan, "completions", gone=missing, staged=staged, now=now)
+    completion.merge_learners(transaction, site=plan.site, now=merged_at)
+    completion.merge_courses(transaction, site=plan.site, now=merged_at)
+    audience.merge(transaction, site=plan.site)
+    completions = completion.merge(transaction, site=plan.site, now=merged_at)
+    if missing:
+        completion.delete_missing(transaction, site=plan.site, whole_site=read.whole_site, now=merged_at)
+    return replace(completions, deleted=missing)
+
+
+def _merge_instances(
+    transaction: Transaction, plan: ExtractPlan, read: Read, *, by_date: bool, now: datetime
+) -> InstanceChanges:
+    alive = instance.count_alive(transaction, plan.site) if read.whole_site else 0
+    instances = instance.merge(
+        transaction,
+        site=plan.site,
+        whole_site=read.whole_site,
+        history=read.source.gives.history,
+        row_ids=read.source.gives.row_ids,
+        by_date=by_date,
+        now=now,
+    )
+    if read.whole_site and _is_mass_deletion(instances.lost, alive):
+        _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
+    return instances
 
 
 def _say_alike(transaction: Transaction, site: str, read: Read, before: Watermark | None, now: datetime) -> int:

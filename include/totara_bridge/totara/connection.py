@@ -62,17 +62,7 @@ class TotaraConnection:
             field that is absent or empty has its default (an empty table prefix is no prefix).
         :raises ConfigurationInvalid: a field says something that cannot be.
         """
-        given = {key: value for key, value in extra.items() if value not in (None, "")}
-        if "table_prefix" in extra:
-            given["table_prefix"] = extra["table_prefix"] or ""
-        try:
-            fields = Fields.model_validate(given)
-        except ValidationError as error:
-            raise ConfigurationInvalid(wrong_fields(name, error)) from error
-        if fields.is_target:
-            raise ConfigurationInvalid(
-                f'{name} has "Is target" on, but nothing can be written to a Totara yet: turn it off.'
-            )
+        fields = _valid(name, extra)
         _refuse_no_address(name, server_url)
         _refuse_without_its_address(name, fields, server_url, api_token)
         return cls(
@@ -128,6 +118,21 @@ class TotaraConnection:
         else:
             arguments = {"connect_timeout": max(2, round(self.timeout))}
         return create_engine(self.database_url, connect_args=arguments, poolclass=NullPool, hide_parameters=True)
+
+
+def _valid(name: str, extra: Mapping[str, Any]) -> Fields:
+    given = {key: value for key, value in extra.items() if value not in (None, "")}
+    if "table_prefix" in extra:
+        given["table_prefix"] = extra["table_prefix"] or ""
+    try:
+        fields = Fields.model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationInvalid(wrong_fields(name, error)) from error
+    if fields.is_target:
+        raise ConfigurationInvalid(
+            f'{name} has "Is target" on, but nothing can be written to a Totara yet: turn it off.'
+        )
+    return fields
 
 
 def _refuse_no_address(name: str, server_url: str) -> None:
