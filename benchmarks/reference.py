@@ -20,7 +20,7 @@ _INCOMING = {
     "history": "history_id bigint, user_id bigint, course_id bigint, time_completed bigint, grade numeric(10,5)",
     "completion": """row_id bigint, user_id bigint, course_id bigint, status text, progress smallint,
                      grade numeric(10,5), rpl text, time_enrolled bigint, time_started bigint,
-                     time_completed bigint""",
+                     time_completed bigint, time_completed_until bigint""",
 }
 
 

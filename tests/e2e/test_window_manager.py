@@ -99,7 +99,8 @@ def test_past_completions_are_queued(dark: Window, airflow_up: RunningAirflow) -
 
 
 def test_a_token_is_shown_once_and_lets_its_caller_in(dark: Window, airflow_up: RunningAirflow) -> None:
-    dialog = press(dark.open(), "quick-token")
+    dark.open().page.wait_for_load_state("networkidle")  # whatever the host still loads takes the dialog down
+    dialog = press(dark, "quick-token")
     dialog.get_by_label("Caller").fill("no such caller!")
     dialog.get_by_test_id("confirm").click()
     expect(dialog.get_by_role("alert")).to_be_visible()
