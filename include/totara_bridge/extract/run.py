@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from totara_bridge.errors import DeletionsUnconfirmed, SiteBusy
 from totara_bridge.extract import enqueue
+from totara_bridge.extract.alike import say_alike
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.extract.plan import Extracted, ExtractPlan
 from totara_bridge.extract.read import Read, read
@@ -86,7 +87,11 @@ def _stage(
     completion.begin_merge(transaction)
     incoming.drop_erased(transaction, site=plan.site)
     set_aside = incoming.set_aside_impossible(transaction, site=plan.site, now=now)
-    set_aside += _say_alike(transaction, plan.site, read, before, now)
+    set_aside += say_alike(transaction, plan.site, read, now=now)
+    if not read.source.gives.row_ids and not read.whole_site:
+        unsaid.speak_for_read_pairs(transaction)
+    elif read.source.gives.row_ids and before is not None and before.source != read.source.kind:
+        adopt.adopt_rows(transaction, site=plan.site)
     scope.note_left_out(transaction, site=plan.site)
     merged_at = completion.merge_time(transaction, now=now)
     completions = _merge_completions(transaction, plan, read, merged_at=merged_at, now=now)
@@ -144,22 +149,6 @@ def _merge_instances(
     if read.whole_site and _is_mass_deletion(instances.lost, alive):
         _confirmed_deletion(transaction, plan, "instances of completions", gone=instances.lost, staged=alive, now=now)
     return instances
-
-
-def _say_alike(transaction: Transaction, site: str, read: Read, before: Watermark | None, now: datetime) -> int:
-    """Let what was read and what is staged say things alike, whichever sources they are of; how many were set aside."""
-    gives, contradicting = read.source.gives, 0
-    if not gives.row_ids:
-        contradicting = unsaid.drop_doubles(transaction, site=site, feed=read.source.feed, now=now)
-        if not read.whole_site:
-            unsaid.speak_for_read_pairs(transaction)
-    if gives.row_ids and before is not None and before.source != read.source.kind:
-        adopt.adopt_rows(transaction, site=site)
-    elif gives.dates is Dates.SECOND and not gives.row_ids:
-        adopt.adopt_times(transaction, site=site)
-    if not gives.row_ids:
-        unsaid.fill(transaction, site=site, columns=gives.columns, statuses=gives.statuses)
-    return contradicting
 
 
 def _shows_the_past(read: Read) -> bool:

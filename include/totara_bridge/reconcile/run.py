@@ -14,12 +14,12 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from totara_bridge.errors import RequestInvalid, SiteBusy, Transient
+from totara_bridge.extract.alike import say_alike
 from totara_bridge.extract.plan import ExtractPlan
 from totara_bridge.extract.read import Read, read
 from totara_bridge.reconcile.pending import SourceWithPending
 from totara_bridge.reconcile.repair import Repaired, repair
 from totara_bridge.staging import (
-    adopt,
     comparison,
     difference,
     incoming,
@@ -27,13 +27,12 @@ from totara_bridge.staging import (
     reconciliation,
     scope,
     site,
-    unsaid,
     untold,
 )
 from totara_bridge.staging.comparison import Compared, Found
 from totara_bridge.staging.engine import Transaction, bulk_trial
 from totara_bridge.staging.reconciliation import Made
-from totara_bridge.totara.source import Dates, Source, SourceKind
+from totara_bridge.totara.source import Source, SourceKind
 
 log = logging.getLogger(__name__)
 
@@ -133,14 +132,10 @@ def _refuse_another_file(transaction: Transaction, code: str, there: Read) -> No
 
 def _lay_beside(transaction: Transaction, there: Read, compared: Compared) -> None:
     """Count what was read, and note where staging differs from it; erased learners are counted only."""
-    gives, code = there.source.gives, compared.site
+    code = compared.site
     comparison.begin(transaction)
     incoming.set_aside_impossible(transaction, site=code, now=compared.now)
-    if not gives.row_ids:  # what it cannot say is as staged, as for an extract
-        unsaid.drop_doubles(transaction, site=code, feed=there.source.feed, now=compared.now)
-        if gives.dates is Dates.SECOND:
-            adopt.adopt_times(transaction, site=code)
-        unsaid.fill(transaction, site=code, columns=gives.columns, statuses=gives.statuses)
+    say_alike(transaction, code, there, now=compared.now)
     scope.note_left_out(transaction, site=code)
     comparison.note_not_compared(transaction, compared)
     comparison.count(transaction, compared)

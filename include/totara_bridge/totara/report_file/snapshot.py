@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 
 from totara_bridge.errors import ConfigurationInvalid, ReportUnreadable
 from totara_bridge.totara.connection import TotaraConnection
@@ -11,36 +10,29 @@ from totara_bridge.totara.report_file.columns import gives
 from totara_bridge.totara.report_file.table import Table
 from totara_bridge.totara.report_file.text import Inspected, ReportText
 from totara_bridge.totara.source import ReadFile, SourceKind, Window
+from totara_bridge.totara.without_log import WithoutLog
 
 log = logging.getLogger(__name__)
 
 
-class ReportFileSnapshot:
+class ReportFileSnapshot(WithoutLog):
     """One report file, or nothing; see `totara_bridge.totara.source.Snapshot`."""
 
     kind = SourceKind.REPORT_FILE
-    change_log = False
-    fingerprint: int | None = None
-    newest_log_id = 0
 
     def __init__(
         self, connection: TotaraConnection, text: ReportText | None, inspected: Inspected | None, more: bool
     ) -> None:
         """:raises ReportUnreadable: the file lacks a column that is needed."""
+        super().__init__(connection)
         self.more = more
         self.clock = int(time.time())
-        self.query = connection.query.model_dump_json()
-        self.limited = not connection.query.reads_everything
         self._inspected = inspected
         self._table = None if text is None or inspected is None else Table(text, inspected.header, connection)
         self.gives = gives(frozenset({"time_completed"})) if self._table is None else self._table.gives
         # an empty report writes no file: one without rows says nothing, least of all that everything is gone
         self.whole = connection.report.whole and inspected is not None and inspected.rows > 0
         self._is_read = False
-
-    def window(self, *, after: int, read_at: int, overlap: timedelta) -> Window:
-        """There is none: files have no change log."""
-        raise NotImplementedError("A report file has no change log.")
 
     def completions(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COMPLETION_COLUMNS`.
@@ -66,10 +58,6 @@ class ReportFileSnapshot:
             )
         self._is_read = True
 
-    def history(self, window: Window | None) -> Iterator[bytes]:
-        """Nothing: a report shows no archived completions."""
-        return iter(())
-
     def learners(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `LEARNER_COLUMNS`."""
         return iter(()) if self._table is None else self._table.learners()
@@ -77,14 +65,6 @@ class ReportFileSnapshot:
     def courses(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COURSE_COLUMNS`."""
         return iter(()) if self._table is None else self._table.courses()
-
-    def changed_pairs(self, window: Window) -> Iterator[bytes]:
-        """Nothing."""
-        return iter(())
-
-    def whole_courses(self, window: Window) -> Iterator[bytes]:
-        """Nothing."""
-        return iter(())
 
     def present_pairs(self, window: Window | None) -> Iterator[bytes]:
         """user_id and course_id of each row, whatever the connection's query says."""

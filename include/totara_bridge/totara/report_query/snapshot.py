@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 
 from totara_bridge.completion import copy_line
 from totara_bridge.errors import ConfigurationInvalid, ReportUnreadable, TotaraRefused
@@ -14,26 +13,24 @@ from totara_bridge.totara.report_query.reading import ReportReading, Row
 from totara_bridge.totara.report_query.rows import Person, RowReader
 from totara_bridge.totara.report_row import RowRefused, joined
 from totara_bridge.totara.report_values import quoted
-from totara_bridge.totara.source import Gives, ReadFile, SourceKind, Window
+from totara_bridge.totara.source import Gives, SourceKind, Window
+from totara_bridge.totara.without_log import WithoutLog
 
 log = logging.getLogger(__name__)
 
 
-class ReportQuerySnapshot:
+class ReportQuerySnapshot(WithoutLog):
     """A report at one moment; see `totara_bridge.totara.source.Snapshot`.
 
     What is kept in memory is what the report says of each learner, and the ids of the courses; the rows are on disk.
     """
 
     kind = SourceKind.REPORT_QUERY
-    change_log = False
-    more = False
-    fingerprint: int | None = None
-    newest_log_id = 0
 
     def __init__(
         self, connection: TotaraConnection, client: GraphqlClient, reading: ReportReading, gives: Gives, clock: int
     ) -> None:
+        super().__init__(connection)
         self._client = client
         self._reading = reading
         self._rows = RowReader(reading.places, connection)
@@ -41,12 +38,6 @@ class ReportQuerySnapshot:
         self.gives = gives
         self.whole = connection.report.whole
         self.clock = clock
-        self.limited = not connection.query.reads_everything
-        self.query = connection.query.model_dump_json()
-
-    def window(self, *, after: int, read_at: int, overlap: timedelta) -> Window:
-        """Never asked for: there is no change log."""
-        raise AssertionError("a report has no change log, so it has no windows")
 
     def completions(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COMPLETION_COLUMNS`, each row known by its place in the report.
@@ -54,10 +45,6 @@ class ReportQuerySnapshot:
         :raises ReportUnreadable: at the end, where not one row could be understood.
         """
         return joined(self._completions())
-
-    def history(self, window: Window | None) -> Iterator[bytes]:
-        """None: a report of completions shows the present ones only."""
-        return iter(())
 
     def learners(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `LEARNER_COLUMNS`; what the report does not show of them, the API may."""
@@ -69,14 +56,6 @@ class ReportQuerySnapshot:
         """Lines with `COURSE_COLUMNS`; category and visibility a report does not say."""
         seen: set[int] = set()
         return joined(self._rows.course(row) for row in self._wanted() if self._is_new(row, seen))
-
-    def changed_pairs(self, window: Window) -> Iterator[bytes]:
-        """None."""
-        return iter(())
-
-    def whole_courses(self, window: Window) -> Iterator[bytes]:
-        """None."""
-        return iter(())
 
     def present_pairs(self, window: Window | None) -> Iterator[bytes]:
         """user_id and course_id of each row, also of those that the query leaves out."""
@@ -104,10 +83,6 @@ class ReportQuerySnapshot:
         for row, refused in self._refused():
             feed = f"report {self._report}, page {row.page}"
             yield copy_line((feed, row.number, *refused.pair, f"{refused}."))
-
-    def read_files(self) -> Sequence[ReadFile]:
-        """None."""
-        return ()
 
     def _completions(self) -> Iterator[bytes]:
         understood = misunderstood = 0

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from totara_bridge.totara.connection import TotaraConnection
@@ -43,7 +43,7 @@ class ReportQuerySource:
             GraphqlClient(self._connection) as client,
             ReportReading(client, self._connection) as reading,
         ):
-            dates = _dates_of(reading)
+            dates = _dates_of(reading.places.get("time_completed"), (row.cells for row in reading.rows()))
             log.info("report %s: it shows %s", self._connection.report.id, _DATES[dates])
             given = gives(reading.places, dates)
             clock = client.clock or int(time.time())
@@ -64,9 +64,7 @@ def check(connection: TotaraConnection) -> str:
         if not page.rows:
             dates = "no row to see how it shows dates"
         else:
-            at = places.get("time_completed")
-            exact = at is not None and all(is_exact(row[at]) for row in page.rows)
-            dates = _DATES[Dates.NONE if at is None else Dates.SECOND if exact else Dates.DAY]
+            dates = _DATES[_dates_of(places.get("time_completed"), page.rows)]
         lacking = [name for name in OF_LEARNER if name not in places]
         elsewhere = f", {' and '.join(lacking)} of learners from the API" if lacking else ""
         return f"Totara's report {quoted(page.title)}: {_extent(page)}, {dates}{elsewhere}."
@@ -79,9 +77,11 @@ def _extent(page: ReportPage) -> str:
     return f"{pages} pages of {page.size} completions, each read at least twice (more records per page take less time)"
 
 
-def _dates_of(reading: ReportReading) -> Dates:
-    """How exactly the report shows when something was completed."""
-    place = reading.places.get("time_completed")
+def _dates_of(place: int | None, rows: Iterable[Sequence[str]]) -> Dates:
+    """How exactly these rows show when something was completed.
+
+    :param place: of that column; none: there is none.
+    """
     if place is None:
         return Dates.NONE
-    return Dates.SECOND if all(is_exact(row.cells[place].strip()) for row in reading.rows()) else Dates.DAY
+    return Dates.SECOND if all(is_exact(row[place].strip()) for row in rows) else Dates.DAY

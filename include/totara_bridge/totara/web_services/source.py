@@ -9,13 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from totara_bridge.completion import Status, copy_line
 from totara_bridge.totara.connection import TotaraConnection
-from totara_bridge.totara.source import CrawlBook, Dates, Gives, ReadFile, SourceKind, Window
+from totara_bridge.totara.source import CrawlBook, Dates, Gives, SourceKind, Window
 from totara_bridge.totara.web_services import learners, permissions
 from totara_bridge.totara.web_services.audiences import Audiences
 from totara_bridge.totara.web_services.client import WebServices
@@ -23,6 +22,7 @@ from totara_bridge.totara.web_services.crawl import Crawl, Timing
 from totara_bridge.totara.web_services.enrolments import Enrolments
 from totara_bridge.totara.web_services.permissions import CATEGORIES, SITE_COURSE, Access
 from totara_bridge.totara.web_services.wanted import WantedLearners, reads_course
+from totara_bridge.totara.without_log import WithoutLog
 
 log = logging.getLogger(__name__)
 
@@ -82,15 +82,12 @@ class WebServicesSource:
                 self._book.end()
 
 
-class WebServicesSnapshot:
+class WebServicesSnapshot(WithoutLog):
     """A Totara as it was crawled; see `totara_bridge.totara.source.Snapshot`."""
 
     kind = SourceKind.WEB_SERVICES
     gives = _GIVES
-    change_log = False
     whole = False
-    more = False
-    newest_log_id = 0
 
     def __init__(
         self,
@@ -102,30 +99,21 @@ class WebServicesSnapshot:
         enrolments: Enrolments,
         crawl: Crawl,
     ) -> None:
+        super().__init__(connection)
         self._connection = connection
         self._services = services
         self._access = access
         self._audiences = audiences
         self._enrolments = enrolments
         self._crawl = crawl
-        self.query = connection.query.model_dump_json()
-        self.limited = not connection.query.reads_everything
         self.fingerprint = next((each.get("timecreated") for each in access.courses if each["id"] == SITE_COURSE), None)
         self.clock = services.date or int(time.time())
-
-    def window(self, *, after: int, read_at: int, overlap: timedelta) -> Window:
-        """There are none."""
-        raise AssertionError("web services have no change log, so no window may be asked for")
 
     def completions(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `COMPLETION_COLUMNS`."""
         for place, ((user, course), crawled) in enumerate(self._crawl.statuses(), start=1):
             status = Status.COMPLETE if crawled.complete else Status.NOT_STARTED
             yield copy_line((place, user, course, status.value, crawled.progress, *[None] * 6))
-
-    def history(self, window: Window | None) -> Iterator[bytes]:
-        """Nothing."""
-        return iter(())
 
     def learners(self, window: Window | None) -> Iterator[bytes]:
         """Lines with `LEARNER_COLUMNS`, of everybody who is enrolled."""
@@ -136,14 +124,6 @@ class WebServicesSnapshot:
         paths = {each["id"]: each.get("path") for each in self._categories()}
         taken = {course for course in self._enrolments.courses() if self._enrolments.of(course)}
         return (_course_line(each, paths) for each in self._access.courses if each["id"] in taken)
-
-    def changed_pairs(self, window: Window) -> Iterator[bytes]:
-        """Nothing."""
-        return iter(())
-
-    def whole_courses(self, window: Window) -> Iterator[bytes]:
-        """Nothing."""
-        return iter(())
 
     def present_pairs(self, window: Window | None) -> Iterator[bytes]:
         """Nothing: what a crawl does not show is not taken for gone, so it need not be told apart."""
@@ -161,10 +141,6 @@ class WebServicesSnapshot:
         """Learners about whom Totara gave an error."""
         for (user, course), reason in self._crawl.refused:
             yield copy_line((f"web services, course {course}", user, user, course, reason))
-
-    def read_files(self) -> Sequence[ReadFile]:
-        """None."""
-        return ()
 
     def _categories(self) -> Sequence[dict[str, Any]]:
         if CATEGORIES not in self._access.functions:
