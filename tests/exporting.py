@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import create_engine
 
 from tests.bridge import SITE, Bridge
+from totara_bridge.extract.crawl_book import kept_in_staging
 from totara_bridge.extract.run import Extracted, extract_site
 from totara_bridge.sandbox.totara.http.report_words import MONTHS, STATUS_WORDS, Language
 from totara_bridge.sandbox.totara.report_builder import ReportBuilder, Schedule
-from totara_bridge.staging import loaded_file
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.report import Report
 from totara_bridge.totara.report_file import ReportFileSource
@@ -41,8 +41,7 @@ class Exports:
 
     def is_loaded(self, digest: str) -> bool:
         """Whether staging has it."""
-        with self.bridge.staging.begin() as transaction:
-            return loaded_file.is_loaded(transaction, SITE, digest)
+        return kept_in_staging(self.bridge.staging, SITE).is_loaded(digest)
 
     def source(self, **changes: Any) -> ReportFileSource:
         """The source, with these changes to the connection."""
@@ -115,10 +114,5 @@ def extract_in_a_process(orders: tuple[str, str]) -> None:
     """Extract the site in a process of its own: staging's address, and the place."""
     url, place = orders
     engine = create_engine(url)
-
-    def is_loaded(digest: str) -> bool:
-        with engine.begin() as transaction:
-            return loaded_file.is_loaded(transaction, SITE, digest)
-
-    plan = Bridge(engine, engine).plan
-    extract_site(engine, ReportFileSource(connection(place), is_loaded), plan, now=datetime.now(UTC))
+    plan, kept = Bridge(engine, engine).plan, kept_in_staging(engine, SITE)
+    extract_site(engine, ReportFileSource(connection(place), kept.is_loaded), plan, now=datetime.now(UTC))

@@ -1,4 +1,7 @@
-"""The book of a site's crawls in staging: each entry is a transaction of its own, kept whatever becomes of the run."""
+"""What sources keep in staging between runs: the files that were read, and the book of a site's crawls.
+
+Each entry of the book is a transaction of its own, kept whatever becomes of the run.
+"""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from totara_bridge.completion import Crawled
-from totara_bridge.staging import crawl
+from totara_bridge.staging import crawl, loaded_file
+from totara_bridge.totara.sources import Kept
 
 #: A crawl that did not end and is older began in another time: the next one asks about everybody again.
 ABANDONED_AFTER = timedelta(days=1)
@@ -46,3 +50,13 @@ class StagedCrawlBook:
         """They are enrolled there no more."""
         with self._engine.begin() as transaction:
             crawl.forget(transaction, self._site, course_id, user_ids)
+
+
+def kept_in_staging(engine: Engine, site: str) -> Kept:
+    """What the sources of a site find again of earlier runs."""
+
+    def is_loaded(digest: str) -> bool:
+        with engine.begin() as transaction:
+            return loaded_file.is_loaded(transaction, site, digest)
+
+    return Kept(StagedCrawlBook(engine, site), is_loaded)

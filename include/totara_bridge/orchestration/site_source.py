@@ -3,12 +3,11 @@
 from sqlalchemy import Engine
 
 from totara_bridge.config import Site
-from totara_bridge.extract.crawl_book import StagedCrawlBook
+from totara_bridge.extract.crawl_book import kept_in_staging
 from totara_bridge.orchestration.totara_hook import TotaraHook
 from totara_bridge.reconcile import afresh
-from totara_bridge.staging import loaded_file
 from totara_bridge.totara.source import Source
-from totara_bridge.totara.sources import Kept, source_of
+from totara_bridge.totara.sources import source_of
 
 
 def source_of_site(engine: Engine, site: Site) -> Source:
@@ -16,13 +15,7 @@ def source_of_site(engine: Engine, site: Site) -> Source:
 
     :raises ConfigurationInvalid: a field of the Connection is wrong, or it is not active or not a source.
     """
-
-    def is_loaded(digest: str) -> bool:
-        with engine.begin() as transaction:
-            return loaded_file.is_loaded(transaction, site.code, digest)
-
-    connection = TotaraHook(site.connection).connection()
-    return source_of(connection, Kept(StagedCrawlBook(engine, site.code), is_loaded))
+    return source_of(TotaraHook(site.connection).connection(), kept_in_staging(engine, site.code))
 
 
 def source_afresh(engine: Engine, site: Site) -> Source:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Engine
 
 from totara_bridge.completion import Crawled
+from totara_bridge.extract.crawl_book import kept_in_staging
 from totara_bridge.staging import loaded_file
 from totara_bridge.totara.sources import Kept
 
@@ -63,9 +64,5 @@ def afresh(engine: Engine, site: str) -> Kept:
     """All is read anew: of files the one that was read last, as those before it say what was."""
     with engine.begin() as transaction:
         last = loaded_file.last(transaction, site)
-
-    def is_loaded(digest: str) -> bool:
-        with engine.begin() as transaction:
-            return digest != last and loaded_file.is_loaded(transaction, site, digest)
-
-    return Kept(PassingCrawlBook(), is_loaded)
+    kept = kept_in_staging(engine, site)
+    return Kept(PassingCrawlBook(), lambda digest: digest != last and kept.is_loaded(digest))

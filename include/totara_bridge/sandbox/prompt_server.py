@@ -3,7 +3,10 @@
 import asyncio
 import itertools
 import socket
+import threading
 from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
 import uvicorn
 
@@ -16,6 +19,7 @@ class PromptServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         """Not listening yet: see ``run``."""
         super().__init__(config)
+        self.ready = threading.Event()  #: it listens, or has ended
         self._told = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -25,6 +29,11 @@ class PromptServer(uvicorn.Server):
         if self._loop is not None:
             with suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._told.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self.ready.set()
 
     async def main_loop(self) -> None:
         """Serve until it is told to end."""
@@ -51,3 +60,34 @@ class PromptServer(uvicorn.Server):
             for task in self.server_state.tasks:
                 task.cancel()
         await self.lifespan.shutdown()
+
+
+class InThread:
+    """A server in a thread, on a socket of its own, for ``with``."""
+
+    def __init__(self, server: PromptServer, listening: socket.socket, *, name: str) -> None:
+        """Nothing runs until it is entered."""
+        self._server = server
+        self._socket = listening
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def __enter__(self) -> Self:
+        """Start, and return once it answers."""
+        self._thread.start()
+        self._server.ready.wait()
+        if not self._server.started:
+            raise RuntimeError(f"The server {self._thread.name} did not start: see the log above.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, once everybody was answered."""
+        self._server.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._server.ready.set()

@@ -2,10 +2,9 @@
 
 import socket
 import tempfile
-import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
 import uvicorn
@@ -15,7 +14,7 @@ from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH, creat
 from totara_bridge.sandbox.oracle.completions import Sandbox
 from totara_bridge.sandbox.oracle.store import Store
 from totara_bridge.sandbox.oracle.tokens import Tokens
-from totara_bridge.sandbox.prompt_server import PromptServer
+from totara_bridge.sandbox.prompt_server import InThread, PromptServer
 
 CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105  the sandbox's own
@@ -26,7 +25,6 @@ class Server(PromptServer):
 
     def __init__(self, data: Path, *, client_id: str, client_secret: str) -> None:
         """Not listening yet: see ``run``."""
-        self.ready = threading.Event()
         self._data = data
         self._tokens = Tokens(client_id, client_secret)
         self._sandbox: Sandbox | None = None
@@ -39,11 +37,6 @@ class Server(PromptServer):
         self._sandbox = Sandbox(Store(self._data), self._tokens)
         return self._sandbox
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        self.ready.set()
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, whatever hangs."""
         if self._sandbox is not None:
@@ -51,7 +44,7 @@ class Server(PromptServer):
         await super().shutdown(sockets)
 
 
-class SandboxOracle:
+class SandboxOracle(InThread):
     """A running sandbox, for ``with``: the addresses to give the bridge, and a test's ways to order and ask.
 
     :param data: the file of what was received, to be shared by one sandbox after another; none: a new one.
@@ -66,27 +59,18 @@ class SandboxOracle:
         """Nothing runs until it is entered."""
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-oracle-") if data is None else None
         file = data or Path(self._folder.name if self._folder else "") / "oracle.sqlite"
-        self._server = Server(file, client_id=self.client_id, client_secret=self.client_secret)
-        self._socket = listen(port)
-        self._thread = threading.Thread(target=self._run, name="sandbox-oracle")
-        self.port: int = self._socket.getsockname()[1]
+        listening = listen(port)
+        server = Server(file, client_id=self.client_id, client_secret=self.client_secret)
+        super().__init__(server, listening, name="sandbox-oracle")
+        self.port: int = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.token_url = self.url + TOKEN_PATH
-
-    def __enter__(self) -> Self:
-        """Start, and return once it answers."""
-        self._thread.start()
-        self._server.ready.wait()
-        if not self._server.started:
-            raise RuntimeError("The sandbox Oracle did not start: see the log above.")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; requests that hang go on and end."""
-        self._server.stop()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -129,12 +113,6 @@ class SandboxOracle:
     def wait(self, **counts: int) -> dict[str, Any]:
         """Return once so many ``requests`` came, are ``in_flight``, or so many ``keys_stored``."""
         return dict(self._call("GET", "wait", params=counts))
-
-    def _run(self) -> None:
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._server.ready.set()
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         with requests.Session() as session:
