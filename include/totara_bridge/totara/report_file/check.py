@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from totara_bridge.errors import ReportUnreadable
 from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.report_columns import refuse_what_no_report_shows
 from totara_bridge.totara.report_file.download import downloaded, is_address
 from totara_bridge.totara.report_file.folder import files, open_file
-from totara_bridge.totara.report_file.source import refuse_what_no_report_says
 from totara_bridge.totara.report_file.table import Table
 from totara_bridge.totara.report_file.text import ReportText
 from totara_bridge.totara.source import Dates
@@ -23,7 +23,7 @@ def check(connection: TotaraConnection) -> str:
     :raises TotaraUnavailable: the address does not answer.
     :raises TotaraRefused: the place, or the newest file in it, cannot be read.
     """
-    refuse_what_no_report_says(connection)
+    refuse_what_no_report_shows(connection.query)
     with ExitStack() as opened:
         if is_address(connection.report.place):
             text, written = ReportText(*opened.enter_context(downloaded(connection))), ""

@@ -1,47 +1,15 @@
 """Which column of a report means what: Totara's own keys, or the headings that the connection names."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from totara_bridge.completion import COMPLETION_COLUMNS
 from totara_bridge.errors import ReportUnreadable
-from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.report import ColumnName, Report
+from totara_bridge.totara.report_columns import KEYS
 from totara_bridge.totara.report_values import quoted
 from totara_bridge.totara.source import Dates, Gives
 
-#: Type and value of the report builder's columns, as in the header of an export (recorded on 17.3).
-KEYS: Mapping[ColumnName, tuple[str, ...]] = {
-    "user_id": ("user_id",),
-    "username": ("user_username",),
-    "id_number": ("user_idnumber",),
-    "email": ("user_emailunobscured", "user_email"),
-    "first_name": ("user_firstname",),
-    "last_name": ("user_lastname",),
-    "course_id": ("course_id",),
-    "short_name": ("course_shortname",),
-    "course_id_number": ("course_idnumber",),
-    "full_name": ("course_fullname", "course_courselink"),
-    "status": ("course_completion_status",),
-    "time_enrolled": ("course_completion_enrolleddate",),
-    "time_started": ("course_completion_starteddate",),
-    "time_completed": ("course_completion_completeddate",),
-    "rpl": ("course_completion_rplnote",),
-    "grade": ("course_completion_grade",),
-    "progress": ("course_completion_progressnumeric", "course_completion_progresspercent"),
-    "time_zone": ("user_timezone",),
-}
-
 _MOST_NAMED = 40
-
-
-def needed(connection: TotaraConnection) -> frozenset[ColumnName]:
-    """The columns that must be there. Only ids say for certain who and which course is meant."""
-    names: set[ColumnName] = {"user_id", "course_id", "status", *connection.report.columns}
-    if connection.query.learner_idnumbers:
-        names.add("id_number")
-    if connection.days_of == "learner":
-        names.add("time_zone")
-    return frozenset(names)
 
 
 def columns_of(

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.totara.connection import TotaraConnection
+from totara_bridge.totara.report_columns import refuse_what_no_report_shows
 from totara_bridge.totara.report_file.download import downloaded, is_address
 from totara_bridge.totara.report_file.folder import SETTLED_AFTER, Found, files, open_file
 from totara_bridge.totara.report_file.snapshot import ReportFileSnapshot
@@ -31,7 +31,7 @@ class ReportFileSource:
 
         :raises ConfigurationInvalid: the connection's query, or the place, cannot be.
         """
-        refuse_what_no_report_says(self._connection)
+        refuse_what_no_report_shows(self._connection.query)
         with ExitStack() as opened:
             given = self._one(opened) if is_address(self._connection.report.place) else self._oldest(opened)
             if given is None:
@@ -76,18 +76,3 @@ class ReportFileSource:
             unfinished = inspected.unfinished
         log.warning(_WAITS, text.name, unfinished)
         return None
-
-
-def refuse_what_no_report_says(connection: TotaraConnection) -> None:
-    """Stop where the connection's query asks for what no report shows.
-
-    :raises ConfigurationInvalid: it does.
-    """
-    query = connection.query
-    unsaid = {"category_ids": query.category_ids, "audience_idnumbers": query.audience_idnumbers}
-    named = " and ".join(name for name, values in unsaid.items() if values)
-    if named:
-        raise ConfigurationInvalid(
-            f"The connection's query limits what is read by {named}, which a report file does not show: take it out "
-            "of the query and let the report in Totara show no others, or name course_ids or learner_idnumbers."
-        )

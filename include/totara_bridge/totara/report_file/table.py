@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from totara_bridge.completion import Status, copy_line
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.report import ColumnName
-from totara_bridge.totara.report_file.columns import columns_of, gives, needed
+from totara_bridge.totara.report_columns import needed
+from totara_bridge.totara.report_file.columns import columns_of, gives
 from totara_bridge.totara.report_file.records import Record
 from totara_bridge.totara.report_file.text import ReportText
 from totara_bridge.totara.report_row import Pair, RowRefused, joined, pair_of, percent_of, zone_of

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from totara_bridge.completion import COMPLETION_COLUMNS
-from totara_bridge.errors import ConfigurationInvalid, ReportUnreadable
+from totara_bridge.errors import ReportUnreadable
 from totara_bridge.totara.connection import TotaraConnection
-from totara_bridge.totara.query import ReadQuery
 from totara_bridge.totara.report import ColumnName
-from totara_bridge.totara.report_file.columns import KEYS, needed
+from totara_bridge.totara.report_columns import KEYS, needed
 from totara_bridge.totara.report_query.report_page import ReportPage
 from totara_bridge.totara.report_values import quoted
 from totara_bridge.totara.source import Dates, Gives
@@ -49,19 +48,6 @@ def gives(columns: Collection[ColumnName], dates: Dates) -> Gives:
     elif dates is Dates.SECOND:
         given |= {"time_completed_until"}
     return Gives(dates=dates, history=False, row_ids=False, columns=frozenset(given.intersection(COMPLETION_COLUMNS)))
-
-
-def refuse_what_no_report_shows(query: ReadQuery) -> None:
-    """Stop at a list of the connection's query that cannot be applied.
-
-    :raises ConfigurationInvalid: it names categories or audiences.
-    """
-    for name in ("category_ids", "audience_idnumbers"):
-        if getattr(query, name):
-            raise ConfigurationInvalid(
-                f"The query of the connection has {name}, which a report of completions does not show, so nothing was "
-                f"read: take {name} out, and narrow the report in Totara or by a saved search instead."
-            )
 
 
 def _found(page: ReportPage, own: str) -> list[int]:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.graphql.client import GraphqlClient
-from totara_bridge.totara.report_query.columns import OF_LEARNER, columns_of, gives, refuse_what_no_report_shows
+from totara_bridge.totara.report_columns import refuse_what_no_report_shows
+from totara_bridge.totara.report_query.columns import OF_LEARNER, columns_of, gives
 from totara_bridge.totara.report_query.reading import ReportReading
 from totara_bridge.totara.report_query.report_page import ReportPage, report_page
 from totara_bridge.totara.report_query.rows import is_exact
