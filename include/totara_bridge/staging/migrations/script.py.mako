@@ -5,6 +5,7 @@ from alembic import op
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
+oldest_code = ${repr(down_revision)}
 
 
 def upgrade() -> None:

@@ -1,5 +1,6 @@
 """The tables of the staging database, in its schema ``bridge``."""
 
+from totara_bridge.staging.schema.compatible import CompatibilityRow
 from totara_bridge.staging.schema.controls import AlertNoticeRow, AlertRow, AuditRow, SettingRow
 from totara_bridge.staging.schema.counted import DeliveryHourRow, ItemCountRow
 from totara_bridge.staging.schema.delivered import (
@@ -40,6 +41,7 @@ __all__ = [
     "AudienceMemberRow",
     "AuditRow",
     "BaselineRow",
+    "CompatibilityRow",
     "CompletionRow",
     "CourseRow",
     "CrawlRow",
