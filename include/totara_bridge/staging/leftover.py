@@ -66,16 +66,18 @@ def _tables(transaction: Transaction) -> Iterator[_Table]:
         yield _Table(row.table_name, frozenset(row.columns), row.texts or ())
 
 
-#: All but what can hold numbers, times and truths only.
+#: All but what can hold numbers, times and truths only. Not from information_schema, which hides what may not be read.
 _COLUMNS = text(
     """
-    SELECT c.table_name, array_agg(c.column_name::text ORDER BY c.ordinal_position) AS columns,
-           array_agg(c.column_name::text ORDER BY c.ordinal_position) FILTER (
-               WHERE c.data_type NOT IN ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision',
-                                         'boolean', 'date', 'timestamp with time zone', 'uuid')) AS texts
-    FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
-    WHERE c.table_schema = :schema AND t.table_type = 'BASE TABLE'
-    GROUP BY c.table_name ORDER BY c.table_name
+    SELECT c.relname AS table_name, array_agg(a.attname::text ORDER BY a.attnum) AS columns,
+           array_agg(a.attname::text ORDER BY a.attnum) FILTER (
+               WHERE format_type(a.atttypid, NULL) NOT IN (
+                   'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision',
+                   'boolean', 'date', 'timestamp with time zone', 'uuid')) AS texts
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p')
+    GROUP BY c.relname ORDER BY c.relname
     """
 )
 

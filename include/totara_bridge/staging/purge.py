@@ -158,7 +158,7 @@ LOG_ROWS = Numbered(
 )
 
 
-def _dated(table: str, at: str, *counts: str) -> Dated:
+def _dated(table: str, at: str, *counts: str, lock: str = "FOR UPDATE SKIP LOCKED") -> Dated:
     """:param counts: what is counted of ``gone``, the rows that go."""
     counted = ", ".join(counts)
     return Dated(
@@ -166,7 +166,7 @@ def _dated(table: str, at: str, *counts: str) -> Dated:
         deletion=text(
             f"""
             WITH old AS MATERIALIZED (
-                SELECT ctid FROM bridge.{table} WHERE {at} < :before ORDER BY {at} LIMIT :limit FOR UPDATE SKIP LOCKED
+                SELECT ctid FROM bridge.{table} WHERE {at} < :before ORDER BY {at} LIMIT :limit {lock}
             ),
             gone AS (DELETE FROM bridge.{table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM old)) RETURNING *)
             SELECT {counted}
@@ -179,7 +179,8 @@ def _dated(table: str, at: str, *counts: str) -> Dated:
 _ROWS = "(SELECT count(*) FROM gone) AS"
 
 ACKNOWLEDGEMENTS = _dated("acknowledgement", "acknowledged_at", f"{_ROWS} acknowledgements")
-AUDIT_ROWS = _dated("audit_log", "at", f"{_ROWS} audit_rows")
+# nobody changes a row of the audit log, and the role of the tasks may not: to lock one it would have to
+AUDIT_ROWS = _dated("audit_log", "at", f"{_ROWS} audit_rows", lock="")
 #: An open alert has no time of its resolution: it stays, however old it is.
 ALERTS = _dated(
     "alert",

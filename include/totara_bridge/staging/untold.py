@@ -57,7 +57,11 @@ def note_lacking(transaction: Transaction, *, destination: str, route: Route, si
         FROM ({found(asked, ledger_too=True)}) f WHERE {CONDITIONS[UNACCOUNTED]}
         """
     )
+    # all of a site is looked at. Where it is new and small beside another, PostgreSQL takes it for one row, and would
+    # walk through what waits of the other once for each
+    transaction.execute(text("SET LOCAL enable_nestloop = off"))
     transaction.execute(statement, proof_values(asked))
+    transaction.execute(text("SET LOCAL enable_nestloop = on"))
 
 
 def note_outdated(transaction: Transaction, kind: Kind, *, destination: str, site: str) -> None:
