@@ -8,12 +8,13 @@
     │   ├── TotaraUnavailable      no answer, or none now
     │   ├── OracleUnavailable      no answer, or none now
     │   ├── StagingUnavailable     the staging database does not answer now
+    │   ├── StagingInUse           others hold what a migration changes
     │   ├── LearnerBusy            something about the learner is being sent now
     │   └── ChannelFailed          a channel takes no notices of alerts now
     └── Permanent                  a person is needed; a task fails at once
         ├── ConfigurationInvalid   bridge.toml, the environment or a Connection
         ├── RequestInvalid         a run or a command asks for what cannot be
-        ├── StagingOutOfDate       the staging database is at another revision than this code
+        ├── StagingOutOfDate       the staging database is at a revision that this code does not work with
         ├── ErasureIncomplete      a name of an erased learner is still there
         ├── TotaraRefused          credentials, permission, prefix: Totara says no
         │   └── ReportUnreadable   a report or a file of it cannot be read, or lacks what is needed
@@ -25,9 +26,15 @@
 Each message is one sentence: what, where, why, and what to do next. No message holds a secret.
 """
 
+from totara_bridge.printable import one_line
+
 
 class BridgeError(Exception):
     """Something went wrong in the bridge."""
+
+    def __init__(self, sentence: str = "") -> None:
+        """Say so, on one line: it may repeat another system's words, and goes into logs and terminals."""
+        super().__init__(one_line(sentence))
 
 
 class Transient(BridgeError):
@@ -58,6 +65,10 @@ class StagingUnavailable(Transient):
     """The staging database does not answer now."""
 
 
+class StagingInUse(Transient):
+    """Others hold what a migration of the staging database changes, or another one is at work."""
+
+
 class LearnerBusy(Transient):
     """Something about the learner is being sent at this moment."""
 
@@ -79,7 +90,7 @@ class RequestInvalid(Permanent):
 
 
 class StagingOutOfDate(Permanent):
-    """The staging database is at another revision than this code."""
+    """The staging database is at a revision that this code does not work with."""
 
 
 class ErasureIncomplete(Permanent):

@@ -18,6 +18,18 @@ def leads_here(url: str) -> bool:
     return is_loopback(urlsplit(url).hostname or "")
 
 
+def proxies_to(url: str) -> dict[str, str] | None:
+    """What requests is to know of proxies on the way to an address: loopback is never reached through one.
+
+    Of everything else, such as a certificate authority of one's own, the environment has its say there too.
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # an address that cannot be: whoever asks there is told so
+        return None
+    return {"no_proxy": host} if is_loopback(host) else None
+
+
 def causes(error: BaseException) -> list[BaseException]:
     """The error and what it was made of, outermost first; libraries keep it in three places."""
     chain = [error]

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from totara_bridge.command import alerts, bodies, check_endpoint, errors, item, preview, setting, token, trace, why
 from totara_bridge.errors import BridgeError
+from totara_bridge.printable import visible
 
 _NOT_DONE = 2
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m to
 
 
 def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+    print(visible(sentence), file=sys.stderr)
     return _NOT_DONE
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from totara_bridge.printable import visible
 from totara_bridge.staging import alert
 from totara_bridge.staging.alert import Alert
 from totara_bridge.staging.database import staging
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not found:
         print("No alert is open.")
     for each in (*found, *over):
-        print("\n".join(_lines(each)))
+        print(visible("\n".join(_lines(each))))
     return 0
 
 

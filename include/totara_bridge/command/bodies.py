@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from totara_bridge.config import read_config
+from totara_bridge.printable import visible
 from totara_bridge.staging import body
 from totara_bridge.staging.database import staging
 
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not kept:
         print(f"No body of {code} is kept: the setting keep_bodies decides, and in shadow mode all are.")
         return _NOTHING
-    print("\n\n".join("\n".join(_lines(each)) for each in kept))
+    print(visible("\n\n".join("\n".join(_lines(each)) for each in kept)))
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from totara_bridge.errors import ConfigurationInvalid
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.conformance import RULES, Finding, RuleResult, Sample, check_conformance
+from totara_bridge.printable import visible
 
 SECRET = "TOTARA_BRIDGE_CLIENT_SECRET"  # noqa: S105  the variable's name
 
@@ -63,13 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         access = _access(arguments)
     except ConfigurationInvalid as error:
-        print(str(error).replace(" in the Airflow Connection", ""))
+        print(visible(str(error).replace(" in the Airflow Connection", "")))
         return _NOT_RUN
     results = check_conformance(
         access, sample=sample, full_batch=arguments.items_limit, gzip=arguments.gzip, skip=arguments.skip
     )
     for result in results:
-        print(_told(result))
+        print(visible(_told(result)))
     print(_sum(results))
     print(f"What was stored there, if anything, has keys that begin with {sample.prefix}.")
     return _FAILED if any(result.finding is Finding.FAIL for result in results) else 0

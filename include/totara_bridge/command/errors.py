@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from totara_bridge.config import read_config
+from totara_bridge.printable import visible
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.error_group import error_groups
 
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("No item is failed or dead.")
         return _NONE
     shown = found[: max(1, arguments.limit)]
-    print("\n\n".join("\n".join(_lines(each)) for each in shown))
+    print(visible("\n\n".join("\n".join(_lines(each)) for each in shown)))
     if rest := found[len(shown) :]:
         print(f"\n{sum(each.dead + each.failed for each in rest)} more items, of {len(rest)} kinds")
     return 0

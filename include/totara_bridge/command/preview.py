@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from totara_bridge.config import read_config
 from totara_bridge.preview import Preview, preview
+from totara_bridge.printable import visible
 from totara_bridge.staging.database import staging
 
 _NOTHING = 1
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         sentence = f"There is no completion on the route of {arguments.destination}: extract, or look at its route."
         print(sentence, file=sys.stderr)
         return _NOTHING
-    print("\n\n".join("\n".join(_lines(each)) for each in found))
+    print(visible("\n\n".join("\n".join(_lines(each)) for each in found)))
     return 0
 
 

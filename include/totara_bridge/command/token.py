@@ -11,6 +11,7 @@ from totara_bridge import api_token
 from totara_bridge.api_token import Issued
 from totara_bridge.command.maintainer import maintainer
 from totara_bridge.errors import RequestInvalid
+from totara_bridge.printable import visible
 from totara_bridge.staging.api_token import Scope, Token, tokens
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.engine import Transaction
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(transaction: Transaction, _: argparse.Namespace, now: datetime) -> Callable[[], None]:
     lines = [_line(each, now) for each in tokens(transaction)] or ["There is no token: issue one."]
-    return lambda: print("\n".join(lines))
+    return lambda: print(visible("\n".join(lines)))
 
 
 def _issue(transaction: Transaction, asked: argparse.Namespace, now: datetime) -> Callable[[], None]:
@@ -135,7 +136,7 @@ def _unprinted(why: str) -> RequestInvalid:
 def _explain(issued: Issued, caller: str) -> None:
     until = "until it is revoked" if issued.expires_at is None else f"until {_time(issued.expires_at)} UTC"
     sentence = f"This is token {issued.id} of {caller}, {until}. It is shown this once: nobody can read it again."
-    print(sentence, file=sys.stderr)
+    print(visible(sentence), file=sys.stderr)
 
 
 def _line(token: Token, now: datetime) -> str:

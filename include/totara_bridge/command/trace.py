@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
+from totara_bridge.printable import visible
 from totara_bridge.staging import trace as staged
 from totara_bridge.staging.database import staging
 from totara_bridge.staging.engine import Transaction
@@ -29,9 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not traces:
         asked = f"with the key {arguments.key}" if arguments.key else f"number {arguments.item}"
         sentence = f"There is no item {asked} in the export queue: correct it, unless the item was purged."
-        print(sentence, file=sys.stderr)
+        print(visible(sentence), file=sys.stderr)
         return _UNKNOWN
-    print("\n\n".join("\n".join(_lines(each)) for each in traces))
+    print(visible("\n\n".join("\n".join(_lines(each)) for each in traces)))
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 from datetime import UTC, datetime
 
 from totara_bridge.config import read_config
+from totara_bridge.printable import visible
 from totara_bridge.staging.database import staging
 from totara_bridge.why_not import Answer, why_not
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     :raises ConfigurationInvalid: bridge.toml has no such site or destination.
     """
     for answer in _asked(arguments):
-        print(_line(answer))
+        print(visible(_line(answer)))
     return 0
 
 

@@ -168,6 +168,10 @@ def read_config() -> BridgeConfig:
         raise ConfigurationInvalid(
             f"An environment variable over {file.name} is not valid: {error}. A list or a table is written as JSON."
         ) from error
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{file} cannot be read ({error.strerror}): let the user that runs this read it."
+        ) from error
     except ValueError as error:  # not TOML
         raise ConfigurationInvalid(f"{file.name} is not valid TOML: {error}.") from error
 

@@ -13,13 +13,15 @@ from oauthlib.oauth2 import BackendApplicationClient
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.network import leads_here
+from totara_bridge.hidden import Hidden
+from totara_bridge.network import proxies_to
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.payload import idempotency_key
-from totara_bridge.oracle.token import request_token, shortfall
-from totara_bridge.oracle.words import words_of
+from totara_bridge.oracle.session import Session
+from totara_bridge.oracle.token import is_sendable, request_token, shortfall
+from totara_bridge.oracle.words import shorten, words_of
 
 _Answer = tuple[requests.Response, bytes]
 
@@ -39,19 +41,21 @@ def check(access: OracleAccess) -> str:
     client = BackendApplicationClient(access.client_id)
     answer, body = _sent(step, "token URL", lambda: request_token(client, access))
     token = _granted(answer, body, step, access)
+    hidden = Hidden(frozenset({access.client_secret, token["access_token"]}))
     step = f"The completions endpoint {access.endpoint}"
     answer, body = _sent(step, "base URL", lambda: _post_nothing(access, token["access_token"]))
-    _refuse_unless_reached(answer, body, step, access, shortfall(access.scope, str(token.get("scope") or "").split()))
-    lifetime = token.get("expires_in")
+    lacks = shortfall(access.scope, str(token.get("scope") or "").split())
+    _refuse_unless_reached(answer, _said(body, hidden), step, access, hidden.hide(lacks or ""))
+    lifetime = shorten(token.get("expires_in"))
     held = f"holds {lifetime} s" if lifetime is not None else "does not say how long it holds"
     return (
-        f"The token from {access.token_url} {held}{_scope(token, access)}, and {access.endpoint} was reached "
-        f"with it: it answered an empty batch with {answer.status_code}."
+        f"The token from {access.token_url} {hidden.hide(held + _scope(token, access))}, and {access.endpoint} was "
+        f"reached with it: it answered an empty batch with {answer.status_code}."
     )
 
 
 def _scope(token: dict[str, Any], access: OracleAccess) -> str:
-    granted = token.get("scope") or access.scope
+    granted = shorten(token.get("scope")) or access.scope
     if not granted:
         return ""
     instead = f" instead of {access.scope}" if access.scope and granted != access.scope else ""
@@ -88,9 +92,9 @@ def _sent(step: str, field: str, send: Callable[[], _Answer]) -> _Answer:
 
 def _granted(answer: requests.Response, body: bytes, step: str, access: OracleAccess) -> dict[str, Any]:
     document = _document(body)
-    if answer.status_code == 200 and isinstance(document.get("access_token"), str):
+    if answer.status_code == 200 and is_sendable(document.get("access_token")):
         return document
-    said = _said(body)
+    said = _said(body, Hidden(frozenset({access.client_secret})))
     if answer.status_code in _FOR_LATER or answer.status_code >= 500:
         raise OracleUnavailable(f"{step} answers {answer.status_code} now{said}: try again later.")
     code = document.get("error")
@@ -119,9 +123,9 @@ def _post_nothing(access: OracleAccess, token: str) -> _Answer:
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 
-    with requests.Session() as session:
-        session.trust_env = not leads_here(access.base_url)  # loopback is never reached through a proxy
-        with session.post(
+    with (
+        Session() as session,
+        session.post(
             access.endpoint,
             data=_EMPTY_BATCH,
             headers=headers,
@@ -129,15 +133,15 @@ def _post_nothing(access: OracleAccess, token: str) -> _Answer:
             timeout=access.timeout,
             allow_redirects=False,
             stream=True,
-        ) as answer:
-            body = read_body(answer, seconds=access.timeout, limit=_LONGEST_ANSWER)
+            proxies=proxies_to(access.base_url),
+        ) as answer,
+    ):
+        body = read_body(answer, seconds=access.timeout, limit=_LONGEST_ANSWER)
     return answer, body.replace(token.encode(), b"[token]")
 
 
-def _refuse_unless_reached(
-    answer: requests.Response, body: bytes, step: str, access: OracleAccess, lacks: str | None
-) -> None:
-    status, said = answer.status_code, _said(body)
+def _refuse_unless_reached(answer: requests.Response, said: str, step: str, access: OracleAccess, lacks: str) -> None:
+    status = answer.status_code
     is_page = "html" in answer.headers.get("Content-Type", "")
     if (200 <= status < 300 or status in (400, 422)) and not is_page:
         return
@@ -162,11 +166,11 @@ def _refuse_unless_reached(
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def _said(body: bytes) -> str:
-    words = str(words_of(body))
+def _said(body: bytes, hidden: Hidden) -> str:
+    words = hidden.hide(str(words_of(body)))
     return f" ({words})" if words else ""

@@ -1,6 +1,7 @@
 """Sends one batch to Oracle and reads the answer; every way that it can end is a `Reading`."""
 
 import gzip
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,17 +13,23 @@ import requests
 from requests.auth import AuthBase
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.network import leads_here
+from totara_bridge.hidden import Hidden
+from totara_bridge.network import proxies_to
 from totara_bridge.oracle import answers, payload
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
+from totara_bridge.oracle.session import Session
 from totara_bridge.oracle.token import TokenHolder
 from totara_bridge.oracle.verdict import Reading
-from totara_bridge.oracle.words import CUT, without_credentials
+from totara_bridge.oracle.words import without_credentials
+from totara_bridge.printable import CUT
 
 _LONGEST_ANSWER = 8 << 20  # bytes; what is longer is cut, and then no JSON any more
 _LONGEST_KEPT = 1 << 16  # bytes of an answer that a reading carries
 _WORTH_COMPRESSING = 1000  # bytes
+
+#: What an escape begins with; a text that has none is read in one way only.
+_ESCAPE = re.compile(rb"[\\%&]")
 
 
 class Sender:
@@ -38,8 +45,7 @@ class Sender:
         self._tokens = tokens
         self._items = items
         self._gzip = gzip
-        self._session = _Session()
-        self._session.trust_env = not leads_here(access.base_url)  # loopback is never reached through a proxy
+        self._session = Session()
         self._session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')}"
 
     def send(self, keys: Sequence[str], payload_texts: Sequence[str]) -> Reading:
@@ -101,23 +107,22 @@ class Sender:
             timeout=self._access.timeout,
             allow_redirects=False,
             stream=True,
+            proxies=proxies_to(self._access.base_url),
         ) as answer:
             received = read_body(answer, seconds=self._access.timeout, limit=_LONGEST_ANSWER)
         said = received.replace(token.encode(), b"[token]")  # an error page may repeat the request's headers
-        reading = answers.read(keys, answer.status_code, answer.headers, said, endpoint=self._access.endpoint)
-        return replace(reading, answer=_beginning(said))
+        hidden = Hidden(frozenset({token}))
+        heads = {name: hidden.hide(value) for name, value in answer.headers.items()}
+        reading = answers.read(keys, answer.status_code, heads, said, endpoint=self._access.endpoint)
+        beginning = _beginning(said)
+        if _ESCAPE.search(said):  # else, as nearly always, no other writing of the token can be in it
+            reading, beginning = reading.without(hidden.hide), hidden.hide(beginning)
+        return replace(reading, answer=without_credentials(beginning))
 
 
 def _beginning(answer: bytes) -> str:
-    text = without_credentials(answer[:_LONGEST_KEPT].decode(errors="replace"))
+    text = answer[:_LONGEST_KEPT].decode(errors="replace")
     return text + CUT if len(answer) > _LONGEST_KEPT else text
-
-
-class _Session(requests.Session):
-    """Looks at no redirect: requests would raise errors of its own at an address that cannot be."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
 
 
 class _Bearer(AuthBase):

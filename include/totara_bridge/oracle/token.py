@@ -15,11 +15,13 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
-from totara_bridge.network import leads_here
+from totara_bridge.hidden import Hidden
+from totara_bridge.network import proxies_to
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.retry_after import seconds_of
+from totara_bridge.oracle.session import Session
 from totara_bridge.oracle.words import shorten, words_of
 
 logger = logging.getLogger(__name__)
@@ -27,11 +29,15 @@ logger = logging.getLogger(__name__)
 #: A token is renewed this many seconds before it expires, or a tenth of its life before if that is shorter.
 _EARLY = 60.0
 
+#: Seconds that a token is believed to hold; a number may be too long to be reckoned with.
+_LONGEST_LIFE = 366 * 86_400
+
 _FOR_LATER = {408, 425, 429}
 
 _LONGEST_ANSWER = 1 << 20  # bytes
 
-_SENDABLE = re.compile(r"[!-~]+")  # visible ASCII: anything else would break the header
+#: Visible ASCII: anything else would break the header.
+_SENDABLE = re.compile(r"[!-~]+")
 
 
 #: Asked for among the scopes by an Oracle identity domain, but it is the token's life and no scope.
@@ -121,12 +127,14 @@ class TokenHolder:
             ) from None  # the request that hangs on the exception holds the secret
         _raise_unless_token(answer, body, self._access)
         token = _read(client, body, self._access)
-        self.shortfall = shortfall(self._access.scope, token.get("scope"))
+        hidden = Hidden(frozenset({self._access.client_secret, token["access_token"]}))
+        lacks = shortfall(self._access.scope, token.get("scope"))
+        self.shortfall = hidden.hide(lacks) if lacks else None
         if self.shortfall:
             logger.warning("%s: %s; the bridge goes on with it.", self._access.token_url, self.shortfall)
-        lifetime = token.get("expires_in")
-        if lifetime is None:
+        if (lifetime := token.get("expires_in")) is None:
             return _Token(token["access_token"], None)
+        lifetime = min(lifetime, _LONGEST_LIFE)
         return _Token(token["access_token"], asked_at + lifetime - min(_EARLY, lifetime / 10))
 
 
@@ -151,7 +159,7 @@ def _is_among(scope: str, issued: list[str]) -> bool:
     )
 
 
-class _TokenSession(OAuth2Session):
+class _TokenSession(Session, OAuth2Session):
     """requests-oauthlib's session without three ways of its own.
 
     Its ``request`` refuses plain http to loopback unless a switch of the whole process allows plain http
@@ -177,22 +185,24 @@ def request_token(client: BackendApplicationClient, access: OracleAccess) -> tup
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8"}
     # as bytes: requests would encode text as Latin-1
     basic = HTTPBasicAuth(access.client_id.encode(), access.client_secret.encode())
-    with _TokenSession(client=client) as session:
-        session.trust_env = not leads_here(access.token_url)  # loopback is never reached through a proxy
-        with session.post(
+    with (
+        _TokenSession(client=client) as session,
+        session.post(
             access.token_url,
             data=form,
             headers=headers,
             auth=None if in_body else basic,
             timeout=access.timeout,
             stream=True,
-        ) as answer:
-            body = read_body(answer, seconds=access.timeout, limit=_LONGEST_ANSWER)
+            proxies=proxies_to(access.token_url),
+        ) as answer,
+    ):
+        body = read_body(answer, seconds=access.timeout, limit=_LONGEST_ANSWER)
     return answer, body.replace(access.client_secret.encode(), b"[secret]")
 
 
 def _raise_unless_token(answer: requests.Response, body: bytes, access: OracleAccess) -> None:
-    said, status = _said(body), answer.status_code
+    said, status = _said(body, access), answer.status_code
     what = f"No access token: {access.token_url} answered {status}"
     if status in _FOR_LATER or status >= 500:
         pause = seconds_of(answer.headers.get("Retry-After"), datetime.now(UTC))
@@ -219,17 +229,21 @@ def _read(client: BackendApplicationClient, body: bytes, access: OracleAccess) -
     try:
         # without the scope that was asked for: oauthlib would raise a warning for a narrowed one
         token: dict[str, Any] = client.parse_request_body_response(body.decode(errors="replace"))
-    except (OAuth2Error, ValueError, TypeError, AttributeError):
+    except (OAuth2Error, ValueError, TypeError, AttributeError, OverflowError):  # it lives for ever, it says
         token = {}
-    text = token.get("access_token")
-    if not isinstance(text, str) or not _SENDABLE.fullmatch(text):
+    if not is_sendable(token.get("access_token")):
         raise OracleRefused(
-            f"No access token: {access.token_url} answered 200 without a usable access_token{_said(body)}; check "
-            "the token URL in the Airflow Connection."
+            f"No access token: {access.token_url} answered 200 without a usable access_token{_said(body, access)}; "
+            "check the token URL in the Airflow Connection."
         )
     return token
 
 
-def _said(body: bytes) -> str:
-    words = str(words_of(body))
+def is_sendable(token: object) -> bool:
+    """Whether it is a token that a header can carry, and nothing besides."""
+    return isinstance(token, str) and _SENDABLE.fullmatch(token) is not None
+
+
+def _said(body: bytes, access: OracleAccess) -> str:
+    words = Hidden(frozenset({access.client_secret})).hide(str(words_of(body)))
     return f" ({words})" if words else ""

@@ -1,8 +1,9 @@
 """What an answer of Oracle's says: a verdict for each item, and what the drain does next."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 
 class Outcome(StrEnum):
@@ -47,6 +48,35 @@ class Reading:
     def having(self, outcome: Outcome) -> list[str]:
         """The keys with this outcome."""
         return [key for key, verdict in self.verdicts.items() if verdict.outcome is outcome]
+
+    @property
+    def said(self) -> set[str]:
+        """The destination's own words, codes and names, but not its answer as a whole."""
+        said = {self.words, self.problem, self.request_id}
+        for verdict in self.verdicts.values():
+            said |= {verdict.reference, verdict.code, verdict.words}
+        return {words for words in said if words is not None}
+
+    def without(self, hide: Callable[[str], str]) -> Self:
+        """The same with each of what was said as ``hide`` gives it; its answer as a whole is left as it is."""
+        said = self.said
+        at_once = "\n".join(said)
+        if hide(at_once) == at_once:  # as nearly always: most answers say nothing but references
+            return self
+        hidden = {None: None} | {words: hide(words) for words in said}
+        verdicts = {
+            key: replace(
+                verdict, reference=hidden[verdict.reference], code=hidden[verdict.code], words=hidden[verdict.words]
+            )
+            for key, verdict in self.verdicts.items()
+        }
+        return replace(
+            self,
+            verdicts=verdicts,
+            request_id=hidden[self.request_id],
+            words=hidden[self.words],
+            problem=hidden[self.problem],
+        )
 
 
 def same_for_all(keys: Sequence[str], verdict: Verdict) -> dict[str, Verdict]:

@@ -4,17 +4,12 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from totara_bridge.printable import CUT, one_line
+
 #: No word that is kept or shown is longer, in characters.
 LONGEST = 500
 
-#: What a line is shown without, as in the brackets of a regular expression.
-CONTROL = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
-
-#: Where a text was cut, maybe in the middle of what must not be shown.
-CUT = "…"
-
-_CONTROL = re.compile(f"[{CONTROL}]+")
-_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+(?:[\w.~+/=%&#;-]|\\[/u]){8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
@@ -70,7 +65,7 @@ def shorten(value: object) -> str | None:
         return None
     # cut twice: a long text is not searched whole, and a replaced word may be longer than what it was
     text = str(value)
-    line = without_credentials(_CONTROL.sub(" ", text[: 4 * LONGEST]).strip())
+    line = without_credentials(one_line(text[: 4 * LONGEST]).strip())
     if len(line) > LONGEST or text[4 * LONGEST :].strip():
         line = line[: LONGEST - 1] + CUT
     return line or None

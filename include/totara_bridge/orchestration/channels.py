@@ -12,6 +12,7 @@ from airflow.sdk.log import mask_secret
 from requests import HTTPError, RequestException
 
 from totara_bridge.errors import BridgeError, ChannelFailed, ConfigurationInvalid
+from totara_bridge.network import leads_here, proxies_to
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.words import shorten
 from totara_bridge.orchestration import wording
@@ -106,14 +107,24 @@ def _mail(channel: Channel, notice: Notice, base_url: str | None) -> None:
 
 def _post(channel: Channel, connection: Any, notice: Notice, base_url: str | None) -> None:
     """Post it to the Connection's address; a password without a login is the rest of the address, kept secret."""
-    if len(path := urlsplit(connection.host or "").path) >= _SHORTEST_SECRET:
+    host = connection.host or ""
+    address = host if "://" in host else f"{connection.schema or 'http'}://{host}"  # as Airflow's hook reads it
+    if len(path := urlsplit(address).path) >= _SHORTEST_SECRET:
         mask_secret(path)  # Airflow's hook logs the address where there is no connection
+    if urlsplit(address).scheme != "https" and not leads_here(address):
+        raise ConfigurationInvalid(
+            f"The Airflow Connection {channel.connection} would send alerts, and what opens the channel, unencrypted: "
+            "write its host with https://."
+        )
+    way = proxies_to(address)  # none: as the Connection and the environment say
     HttpNotifier(
         http_conn_id=channel.connection,
         endpoint=None if connection.login else connection.password,
         json=_FORMS[channel.form](notice, base_url),
         # after a redirect it would come as a GET, without what it says
-        extra_options={"timeout": _TIMEOUT, "max_redirects": 0, "check_response": True},
+        # and whatever the Connection says, its certificate is verified
+        extra_options={"timeout": _TIMEOUT, "max_redirects": 0, "check_response": True, "verify": True}
+        | ({} if way is None else {"proxies": way}),
     ).notify({})
 
 
@@ -123,7 +134,7 @@ def _through_apprise(channel: Channel, connection: Any, notice: Notice, base_url
     Airflow's own notifier keeps to itself whether Apprise could deliver, so its hook only gives the services.
     """
     from airflow.providers.apprise.hooks.apprise import AppriseHook  # noqa: PLC0415  every task would pay for it
-    from apprise import Apprise  # noqa: PLC0415
+    from apprise import Apprise, NotifyFormat  # noqa: PLC0415
 
     services = Apprise()
     AppriseHook(channel.connection).set_config_from_conn(connection, services)
@@ -132,7 +143,9 @@ def _through_apprise(channel: Channel, connection: Any, notice: Notice, base_url
     for number, service in enumerate(services, 1):
         alone = Apprise()
         alone.add(service)
-        if not alone.notify(title=title, body=body, tag="all"):
+        service.verify_certificate, service.redirects = True, False  # whatever its address says
+        # said to be text, Apprise escapes what a service would read as markup, as a link or as a call for everybody
+        if not alone.notify(title=title, body=body, body_format=NotifyFormat.TEXT, tag="all"):
             failed.append(f"number {number} ({service.service_name})")
     if len(failed) == len(services):
         raise ChannelFailed(

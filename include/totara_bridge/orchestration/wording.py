@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from totara_bridge.alert_name import AlertName
+from totara_bridge.printable import one_line
 from totara_bridge.staging.alert import Alert
 from totara_bridge.staging.notice import Notice
 
@@ -26,7 +27,7 @@ _DAG = {
 def title(notice: Notice) -> str:
     """One line: what, whose, and whether it is over."""
     over = "resolved: " if notice.event == "resolved" else ""
-    return f"Totara Bridge: {over}{notice.alert.name.replace('_', ' ')}: {notice.alert.subject}"
+    return one_line(f"Totara Bridge: {over}{notice.alert.name.replace('_', ' ')}: {notice.alert.subject}")
 
 
 def link(alert: Alert, base_url: str | None) -> str | None:
@@ -89,13 +90,18 @@ def teams(notice: Notice, base_url: str | None) -> dict[str, Any]:
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": [
-            {"type": "TextBlock", "text": title(notice), "weight": "bolder", "color": colour, "wrap": True},
-            *({"type": "TextBlock", "text": line, "wrap": True} for line in _lines(notice)),
+            _plain(title(notice), weight="bolder", color=colour),
+            *(_plain(line) for line in _lines(notice)),
         ],
         "actions": [{"type": "Action.OpenUrl", "title": "Open Airflow", "url": address}] if address else [],
     }
     content = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return {"type": "message", "attachments": [content]}
+
+
+def _plain(words: str, **style: str) -> dict[str, Any]:
+    """A block of a card. In a ``TextBlock`` a destination's words could be a link that names another place."""
+    return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": words, **style}]}
 
 
 def _lines(notice: Notice) -> list[str]:

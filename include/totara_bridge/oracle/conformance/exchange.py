@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from totara_bridge.hidden import Hidden
 from totara_bridge.oracle import answers
 from totara_bridge.oracle.verdict import Outcome, Reading
 from totara_bridge.oracle.words import shorten, words_in, words_of
@@ -18,6 +19,7 @@ class Exchange:
 
     endpoint: str
     keys: Sequence[str]  #: of the items that were sent
+    hidden: Hidden  #: what no text of it shows: the token
     status: int | None = None  #: none: no answer
     headers: Mapping[str, str]  #: names in lower case
     body: bytes = b""
@@ -59,7 +61,7 @@ class Exchange:
     @property
     def content_type(self) -> str:
         """What the answer says it is, in lower case."""
-        return (shorten(self.headers.get("content-type")) or "").lower()
+        return self.hidden.hide(shorten(self.headers.get("content-type")) or "").lower()
 
     def of_key(self, key: str) -> list[dict[str, Any]]:
         """The results under this key."""
@@ -67,6 +69,9 @@ class Exchange:
 
     def __str__(self) -> str:
         """The answer in a line, in the endpoint's own words."""
+        return self.hidden.hide(self._line())
+
+    def _line(self) -> str:
         if self.status is None:
             return f"no answer: {self.failure}"
         if (results := self.results) is not None:

@@ -20,12 +20,14 @@ from typing import Any, Self
 import requests
 
 from totara_bridge.errors import OracleRefused, OracleUnavailable
-from totara_bridge.network import leads_here
+from totara_bridge.hidden import Hidden
+from totara_bridge.network import proxies_to
 from totara_bridge.oracle.access import OracleAccess
 from totara_bridge.oracle.body import read_body
 from totara_bridge.oracle.conformance.exchange import Exchange
 from totara_bridge.oracle.failures import failure_of
 from totara_bridge.oracle.payload import idempotency_key
+from totara_bridge.oracle.session import Session
 from totara_bridge.oracle.token import TokenHolder
 
 Item = dict[str, Any]
@@ -157,7 +159,7 @@ class Probe:
         headers["Idempotency-Key"] = idempotency_key(body)
         if packed:
             headers["Content-Encoding"] = "gzip"
-        usual: dict[str, Any] = {"endpoint": self.access.endpoint, "keys": keys}
+        usual: dict[str, Any] = {"endpoint": self.access.endpoint, "keys": keys, "hidden": Hidden(frozenset({bearer}))}
         try:
             with session.post(
                 self.access.endpoint,
@@ -167,6 +169,7 @@ class Probe:
                 timeout=self.access.timeout,
                 allow_redirects=False,
                 stream=True,
+                proxies=proxies_to(self.access.base_url),
             ) as answer:
                 said = read_body(answer, seconds=self.access.timeout, limit=_LONGEST_ANSWER)
         except requests.RequestException as error:
@@ -183,8 +186,7 @@ class Probe:
             raise NotSeen(f"there was no token to send with: {error}") from error
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = not leads_here(self.access.base_url)  # loopback is never reached through a proxy
+        session = Session()
         session.headers["User-Agent"] = f"totara-bridge/{version('totara-bridge')} conformance check"
         return session
 

@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from totara_bridge.oracle.words import CONTROL
+from totara_bridge.printable import CONTROL
 
 #: An escape may be escaped itself, and that once more.
 _DEEPEST = 3
