@@ -10,6 +10,7 @@ from totara_bridge.errors import TotaraRefused
 from totara_bridge.totara.answers import code_and_words, explain
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.database.catalogue import DENIED, MISSING, Catalogue
+from totara_bridge.totara.database.read_only import only_read
 from totara_bridge.totara.database.refusal import readable
 from totara_bridge.totara.database.tables import Tables
 
@@ -23,6 +24,7 @@ def check(connection: TotaraConnection) -> str:
     engine = connection.engine()
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as database:
+            only_read(database)
             if database.dialect.name == "postgresql":
                 database.execute(sa.text(f"SET statement_timeout = {int(connection.timeout * 1000)}"))
             catalogue = readable(database, connection)

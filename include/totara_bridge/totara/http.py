@@ -19,7 +19,8 @@ import urllib3
 from requests.auth import AuthBase
 
 from totara_bridge.errors import TotaraRefused, TotaraUnavailable
-from totara_bridge.network import is_loopback
+from totara_bridge.hidden import Hidden
+from totara_bridge.network import proxies_to
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.http_failure import Place, TooManyRequests, failed, refused_status
 
@@ -144,8 +145,6 @@ class TotaraHttp:
         self, method: str, place: Place, headers: Mapping[str, str] | None, **options: Any
     ) -> Iterator[requests.Response]:
         """The head of an answer that has a body to read."""
-        # loopback is never reached through a proxy
-        proxies = {"no_proxy": place.host} if is_loopback(place.host) else None
         try:
             response = self._session.request(
                 method,
@@ -154,20 +153,24 @@ class TotaraHttp:
                 timeout=self._connection.timeout,
                 allow_redirects=False,
                 stream=True,
-                proxies=proxies,
+                proxies=proxies_to(place.url),
                 **options,
             )
+        except UnicodeError:  # a token with a letter that a header cannot carry
+            raise failed(requests.exceptions.InvalidHeader(), place) from None
         except requests.RequestException as error:
             raise failed(error, place) from None  # its words may quote an address or a header
+        bearer = (headers or {}).get("Authorization", "").removeprefix("Bearer ")
+        hidden = Hidden(frozenset({self._connection.api_token, self._connection.api_secret, bearer}))
         with response:
-            _raise_unless_readable(response, place)
+            _raise_unless_readable(response, place, hidden)
             yield response
 
 
-def _raise_unless_readable(response: requests.Response, place: Place) -> None:
+def _raise_unless_readable(response: requests.Response, place: Place, hidden: Hidden) -> None:
     status = response.status_code
     if 300 <= status < 400:
-        leads = place.leading_to(response.headers.get("Location", ""))
+        leads = place.leading_to(hidden.hide(response.headers.get("Location", "")))
         raise TotaraRefused(
             f"{place} answered {status} and leads to {leads}, where nothing is sent: write the address that Totara "
             f"itself has ($CFG->wwwroot, protocol and folder included) in {place.field}."

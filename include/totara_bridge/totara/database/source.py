@@ -19,6 +19,7 @@ from totara_bridge.errors import TotaraRefused
 from totara_bridge.totara.answers import explain, place
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.database.catalogue import Catalogue
+from totara_bridge.totara.database.read_only import only_read
 from totara_bridge.totara.database.refusal import readable
 from totara_bridge.totara.database.statements import Changes, Statement, Statements
 from totara_bridge.totara.source import EVERYTHING, Gives, ReadFile, SourceKind, Window
@@ -53,9 +54,16 @@ class DatabaseSource:
             except DBAPIError as error:
                 raise explain(error, self._connection.database_url) from error
             with database:
+                self._only_read(database)
                 yield DatabaseSnapshot(database, self._connection)
         finally:
             engine.dispose()
+
+    def _only_read(self, database: sa.Connection) -> None:
+        try:
+            only_read(database)
+        except DBAPIError as error:
+            raise explain(error, self._connection.database_url) from error
 
 
 class DatabaseSnapshot:

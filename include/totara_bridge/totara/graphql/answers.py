@@ -4,17 +4,22 @@ Most errors come with status 200. Their reason is in ``debugMessage`` alone, whi
 What is not known to the API is no error: it is just missing from the answer.
 """
 
+import html
 import re
 from typing import Any, NamedTuple
 
 from totara_bridge.errors import TotaraRefused, TotaraUnavailable
+from totara_bridge.hidden import Hidden
+from totara_bridge.printable import CUT, one_line
 from totara_bridge.totara.http import Answer
 
 _LONGEST_WORDS = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-_CREDENTIAL = re.compile(r"(?i)\bbearer\s+[\w.~+/=-]{8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+_LONGEST_READ = 4 * _LONGEST_WORDS  #: characters of a text in which secrets are looked for
+_HALF_OF_A_PAIR = re.compile(r"[\ud800-\udfff]+")
+_CREDENTIAL = re.compile(r"(?i)\bbearer\s+(?:[\w.~+/=%&#;-]|\\[/u]){8,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _BARE = "Internal server error"
+_LONGEST_LIFE = 366 * 86_400  #: seconds that a token is believed to hold; a number may have any length
 
 
 class TokenUnknown(TotaraRefused):
@@ -126,32 +131,34 @@ _MEANINGS = (
 )
 
 
-def data_of(answer: Answer, place: object) -> Any:
+def data_of(answer: Answer, place: object, hidden: Hidden) -> Any:
     """What was asked for; a list where nothing of it is known there.
 
     :param place: the address, for sentences.
+    :param hidden: what no sentence may show, whatever Totara says: the token and the secret.
     :raises TokenUnknown, TooComplex: what the client can do something about.
     :raises TotaraUnavailable: later may help; `TooOften` where a minute does.
     :raises TotaraRefused: a person has to change something.
     """
-    document = _document(answer, place)
+    document = _document(answer, place, hidden)
     errors = document.get("errors")
     if errors or answer.status >= 400 or "data" not in document:
-        raise _meaning(_words(errors or document.get("error")), _has_path(errors), place)
+        raise _meaning(_words(errors or document.get("error"), hidden), _has_path(errors), place)
     return document["data"]
 
 
-def token_of(answer: Answer, place: object) -> tuple[str, float]:
+def token_of(answer: Answer, place: object, hidden: Hidden) -> tuple[str, float]:
     """An access token, and the seconds that it holds.
 
+    :param hidden: what no sentence may show, whatever Totara says: the secret.
     :raises TotaraUnavailable: later may help.
     :raises TotaraRefused: a person has to change something.
     """
-    document = _document(answer, place)
+    document = _document(answer, place, hidden)
     token, lifetime = document.get("access_token"), document.get("expires_in")
     if isinstance(token, str) and re.fullmatch(r"[!-~]+", token) and isinstance(lifetime, int | float):
-        return token, float(lifetime)
-    words = _shortened(document.get("error"), document.get("hint"))
+        return token, float(min(lifetime, _LONGEST_LIFE))
+    words = _shortened(hidden, document.get("error"), document.get("hint"))
     match document.get("error"):
         case "invalid_client":
             raise TotaraRefused(
@@ -166,20 +173,21 @@ def token_of(answer: Answer, place: object) -> tuple[str, float]:
     raise _meaning(words, False, place)
 
 
-def _document(answer: Answer, place: object) -> dict[str, Any]:
+def _document(answer: Answer, place: object, hidden: Hidden) -> dict[str, Any]:
     try:
         document = answer.json()
     except ValueError:
         document = None
     if isinstance(document, dict):
         return document
+    said = _title(answer, hidden)
     if answer.status in (401, 403):
         raise TotaraRefused(
-            f"{place} answered {answer.status} and says no more{_title(answer)}: have Totara's administrator let this "
+            f"{place} answered {answer.status} and says no more{said}: have Totara's administrator let this "
             "machine's address in (web server, firewall, IP allow-list of the API client)."
         )
     raise TotaraUnavailable(
-        f"{place} answered {answer.status}, but not with JSON{_title(answer)}: it will be asked again; if it stays so, "
+        f"{place} answered {answer.status}, but not with JSON{said}: it will be asked again; if it stays so, "
         'correct "Server URL" (the folder in it included), or look into the error log of Totara\'s web server.'
     )
 
@@ -202,27 +210,29 @@ def _meaning(words: str, has_path: bool, place: object) -> TotaraRefused | Totar
     )
 
 
-def _words(errors: Any) -> str:
+def _words(errors: Any, hidden: Hidden) -> str:
     """Totara's own words of the first error: the reason, where it says one."""
     first = errors[0] if isinstance(errors, list) and errors else errors
     if isinstance(first, dict):
-        return _shortened(first.get("debugMessage") or first.get("message"))
-    return _shortened(first)
+        return _shortened(hidden, first.get("debugMessage") or first.get("message"))
+    return _shortened(hidden, first)
 
 
 def _has_path(errors: Any) -> bool:
     return isinstance(errors, list) and bool(errors) and isinstance(errors[0], dict) and bool(errors[0].get("path"))
 
 
-def _shortened(*values: object) -> str:
+def _shortened(hidden: Hidden, *values: object) -> str:
     """Texts as one line that may be shown."""
-    line = ": ".join(" ".join(_CONTROL.sub(" ", value).split()) for value in values if isinstance(value, str) and value)
-    line = _CREDENTIAL.sub("[credential]", line)
-    return line if len(line) <= _LONGEST_WORDS else line[: _LONGEST_WORDS - 1] + "…"
+    # cut twice: a long text is not searched whole, and what is cut before it is searched may end within a secret
+    cut = (each[:_LONGEST_READ] + CUT * (len(each) > _LONGEST_READ) for each in values if isinstance(each, str))
+    said = (" ".join(_HALF_OF_A_PAIR.sub(" ", one_line(each)).split()) for each in cut if each)
+    line = _CREDENTIAL.sub("[credential]", hidden.hide(": ".join(said)))
+    return line if len(line) <= _LONGEST_WORDS else line[: _LONGEST_WORDS - 1] + CUT
 
 
-def _title(answer: Answer) -> str:
+def _title(answer: Answer, hidden: Hidden) -> str:
     """What the page calls itself that came instead."""
     found = _TITLE.search(answer.body[: 1 << 16].decode(errors="replace"))
-    words = _shortened(found[1]) if found else answer.content_type
+    words = _shortened(hidden, html.unescape(found[1]) if found else answer.content_type)
     return f" ({words})" if words else ""

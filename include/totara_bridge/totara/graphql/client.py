@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from totara_bridge.errors import TotaraRefused
+from totara_bridge.hidden import Hidden
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.graphql.answers import TokenUnknown, TooOften, data_of
 from totara_bridge.totara.graphql.token import TokenHolder
@@ -44,6 +45,7 @@ class GraphqlClient:
         self._http = TotaraHttp(connection)
         self._tokens = tokens or TokenHolder(connection)
         self._pause = pause
+        self._secret = connection.api_secret
         self.place = connection.server_url + _PATH
         self.clock: int | None = None  #: Totara's time at the last answer, Unix seconds
 
@@ -85,9 +87,10 @@ class GraphqlClient:
     def _patiently(self, body: Mapping[str, Any], token: str) -> Any:
         """Ask until it is not too often any more, with full jitter, within a limit."""
         waited, longest = 0.0, _FIRST_PAUSE
+        hidden = Hidden(frozenset({token, self._secret}))
         while True:
             try:
-                return data_of(self._ask(body, token), self.place)
+                return data_of(self._ask(body, token), self.place, hidden)
             except (TooManyRequests, TooOften) as busy:
                 seconds = busy.retry_after or _random.uniform(1.0, longest)
                 if waited + seconds > _PATIENCE:

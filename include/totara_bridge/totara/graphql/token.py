@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from totara_bridge.hidden import Hidden
 from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.graphql.answers import token_of
 from totara_bridge.totara.http import TotaraHttp
@@ -58,5 +59,6 @@ class TokenHolder:
         }
         with TotaraHttp(connection) as http:
             answer = http.post(_PATH, form=form)
-        self._token, lifetime = token_of(answer, connection.server_url + _PATH)
+        hidden = Hidden(frozenset({connection.api_secret}))
+        self._token, lifetime = token_of(answer, connection.server_url + _PATH, hidden)
         self._renew_at = asked_at + lifetime - min(_EARLY, lifetime / 10)

@@ -1,5 +1,6 @@
 """The files of a folder whose names fit a pattern, oldest first."""
 
+import errno
 import glob
 import os
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from totara_bridge.errors import ConfigurationInvalid, ReportUnreadable
+from totara_bridge.printable import one_line
 
 #: Seconds for which nothing was written to a file that is taken for whole: Totara copies it to its place bit by bit.
 SETTLED_AFTER = 10
@@ -68,14 +70,18 @@ def open_file(found: Found, opened: ExitStack) -> BinaryIO | None:
     :raises ReportUnreadable: it may not be read.
     """
     try:
-        return opened.enter_context(found.path.open("rb"))
-    except FileNotFoundError:
-        return None
+        return opened.enter_context(open(found.path, "rb", opener=_open_no_link))
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):  # a link in its place may lead to anything
+            return None
         raise ReportUnreadable(
             f"The report file {found.name} cannot be read ({error.strerror}): let the user who runs "
             "extract_completions read it."
         ) from error
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _matching(folders: str) -> list[str]:
@@ -88,18 +94,18 @@ def _files(folder: str, names: str, base: str) -> Iterator[Found]:
             # a name with a dot before it is one that a copying program has not given its own yet
             if fnmatch(entry.name, names) and not entry.name.startswith(".") and _is_file(entry):
                 try:
-                    stat = os.stat(entry.path)
+                    stat = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # it has just gone
-                # a name in another encoding is shown and stored as far as it can be
-                name = os.fsencode(os.path.relpath(entry.path, base)).decode(errors="replace")
+                # a name in another encoding, or with a line break in it, is shown and stored as far as it can be
+                name = one_line(os.fsencode(os.path.relpath(entry.path, base)).decode(errors="replace"))
                 yield Found(Path(entry.path), name, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_file()
-    except OSError:  # a link that leads to itself is no file either, and stops no other
+        return entry.is_file(follow_symlinks=False)
+    except OSError:  # it has just gone
         return False
 
 

@@ -7,10 +7,12 @@ on a site that is debugged (measured on 17.3).
 import html
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from totara_bridge.errors import TotaraRefused, TotaraUnavailable
+from totara_bridge.hidden import Hidden
+from totara_bridge.printable import CUT
 from totara_bridge.totara.http import Answer
 
 #: What is said of one learner in one course, and of nothing else.
@@ -22,6 +24,7 @@ NOT_ALLOWED = frozenset({"nopermissions", "cannotviewreport"})
 _OF_EVERY_CALL = frozenset({"invalidtoken", "accessexception"})
 
 _LONGEST_WORDS = 200
+_LONGEST_READ = 4 * _LONGEST_WORDS  #: characters of a text in which the token is looked for
 
 #: What each object that a function gives has at least.
 _KEYS = {
@@ -60,7 +63,7 @@ class Asked:
 
     server: str
     function: str
-    token: str  #: to take it out of Totara's words
+    token: str = field(repr=False)  #: to take it out of Totara's words
 
 
 _WHERE = "in Totara under Server > Web services"
@@ -232,7 +235,7 @@ def _of_exception(said: dict[str, Any], asked: Asked) -> TotaraRefused | TotaraU
 
 def _words(text: str, asked: Asked) -> str:
     """On one line, without the token, and without what can be neither shown nor stored."""
-    cleaned = text.replace(asked.token, "[token]") if asked.token else text
-    return " ".join("".join(each if each.isprintable() else " " for each in cleaned).split())[:_LONGEST_WORDS].rstrip(
-        "."
-    )
+    # cut twice: a long text is not searched whole, and what is cut before it is searched may end within the token
+    beginning = text[:_LONGEST_READ] + CUT * (len(text) > _LONGEST_READ)
+    words = " ".join("".join(each if each.isprintable() else " " for each in beginning).split())
+    return Hidden(frozenset({asked.token})).hide(words)[:_LONGEST_WORDS].rstrip(".")
