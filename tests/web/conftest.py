@@ -1,6 +1,6 @@
 """The Pull API as it runs alone, a real server over real HTTP; and the control panel behind Airflow's own login."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import httpx
@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.bridge import Bridge
+from tests.staging_roles import PULL, as_role
 from tests.web import of_all_kinds
 from tests.web.panel_client import Login
 from tests.web.puller import Puller
 from tests.web.serving import serving
 from totara_bridge import api_token
 from totara_bridge.local.postgres import EmbeddedPostgres
-from totara_bridge.staging.migrate import migrate
 from totara_bridge.web.pull.app import PREFIX, pull_app
 from totara_bridge.web.service import Service
 
@@ -39,7 +39,7 @@ def of_all_kinds_template(postgres: EmbeddedPostgres, staging_template: str, tot
 @pytest.fixture
 def address(staging: Engine) -> Iterator[str]:
     """Where the Pull API over the staging database is."""
-    with serving(Starlette(routes=[Mount(PREFIX, pull_app(Service(staging, threads=8)))])) as host:
+    with serving(Starlette(routes=[Mount(PREFIX, pull_app(Service(as_role(staging, PULL), threads=8)))])) as host:
         yield host + PREFIX
 
 
@@ -58,15 +58,18 @@ def puller(address: str, token: str) -> Iterator[Puller]:
 
 
 @pytest.fixture(scope="session")
-def staging_that_has_read(new_database: Callable[[str], str], totara_template: str, postgres: EmbeddedPostgres) -> str:
+def staging_that_has_read(
+    postgres: EmbeddedPostgres, administrator: psycopg.Connection, staging_template: str, totara_template: str
+) -> str:
     """A staging database to copy, into which the sandbox Totara was extracted: that takes longer than a copy."""
+    name = "staging_that_has_read"
+    administrator.execute(f"CREATE DATABASE {name} TEMPLATE {staging_template}")
     staging, totara = (
-        create_engine(address.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
-        for address in (new_database("staging_that_has_read"), postgres.dsn(totara_template))
+        create_engine(postgres.dsn(each).replace("postgresql:", "postgresql+psycopg:", 1), poolclass=NullPool)
+        for each in (name, totara_template)
     )
-    migrate(staging.url.render_as_string(hide_password=False))
     Bridge(staging, totara).extract()
-    return str(staging.url.database)
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.items import NOW, Items, items_in
+from tests.staging_roles import PULL, as_role, close, grant_to_roles
 from tests.web.serving import serving
 from totara_bridge import api_token
 from totara_bridge.staging import setting
@@ -55,7 +56,7 @@ class Door:
 
     def app(self) -> Starlette:
         """What is behind the door; whoever comes through a proxy comes from where that says."""
-        service = Service(self.table.staging, threads=8, clock=lambda: self.now)
+        service = Service(as_role(self.table.staging, PULL), threads=8, clock=lambda: self.now)
         rooms: tuple[tuple[str, str, Scope | None], ...] = (
             ("GET", "/read", Scope.READ),
             ("POST", "/acknowledge", Scope.ACKNOWLEDGE),
@@ -122,9 +123,11 @@ class Door:
 def a_door(database: str) -> Iterator[Door]:
     """Over an empty database that is migrated here."""
     with items_in(database) as table:
+        grant_to_roles(table.staging.url.render_as_string(hide_password=False))
         door = Door(table)
         with serving(door.app()) as door.address:
             yield door
+        close(table.staging)
 
 
 def at(now: datetime, **later: float) -> datetime:

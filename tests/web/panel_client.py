@@ -8,6 +8,7 @@ import httpx
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
+from tests.staging_roles import PANEL, as_role
 from tests.web.serving import serving
 from totara_bridge.web.service import Service
 
@@ -35,7 +36,7 @@ class Login:
         """The control panel's app over a staging database; none: the bridge's settings name none."""
         from totara_bridge.web.panel.app import panel_app  # noqa: PLC0415  imports half of Airflow
 
-        return panel_app(None if staging is None else Service(staging, threads=8))
+        return panel_app(None if staging is None else Service(as_role(staging, PANEL), threads=8))
 
     @contextmanager
     def browser(self, app: Starlette, role: str | None) -> Iterator[httpx.Client]:

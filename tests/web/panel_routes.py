@@ -46,6 +46,9 @@ def change(method: str, path: str, body: Any, status: int = 200, **place: str) -
 #: A destination of a local run's own bridge.toml, and its Connection.
 _ORACLE, _CONNECTION = "oracle", "oracle_sandbox"
 
+#: The number of no item, request or token, in a bridge that is in use too.
+_NONE = "999999999"
+
 _PROOF = {"?": "?destination=oracle&from=2026-01-01&to=2026-01-31"}
 
 REQUESTS = (
@@ -60,17 +63,17 @@ REQUESTS = (
     Request("GET", "/api/tokens"),
     change("POST", "/api/tokens", {"caller": ""}, 400),
     change("POST", "/api/tokens/{caller}/rotate", {}, 400, caller="nobody"),
-    change("POST", "/api/tokens/{number}/revoke", {}, 400, number="7"),
+    change("POST", "/api/tokens/{number}/revoke", {}, 400, number=_NONE),
     Request("GET", "/api/connections"),
     change("POST", "/api/connections/{connection_id}/test", {}, connection_id=_CONNECTION),
     Request("GET", "/api/items"),
     Request("GET", "/api/items/count"),
     Request("GET", "/api/items.csv"),
-    Request("GET", "/api/items/{number}", place={"number": "7"}, status=404),
+    Request("GET", "/api/items/{number}", place={"number": _NONE}, status=404),
     Request("GET", "/api/logs"),
     Request("GET", "/api/requests"),
     Request("GET", "/api/requests.csv"),
-    Request("GET", "/api/requests/{number}", place={"number": "7"}, status=404),
+    Request("GET", "/api/requests/{number}", place={"number": _NONE}, status=404),
     Request("GET", "/api/audit"),
     Request("GET", "/api/audit.csv"),
     Request("GET", "/api/problems"),

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -21,28 +22,39 @@ _PATIENCE = 60.0
 class PullServer:
     """The server at one address, whichever process it is."""
 
-    def __init__(self, database: str, log: Path, *options: str) -> None:
+    def __init__(
+        self,
+        database: str,
+        log: Path,
+        *options: str,
+        program: str = "totara_bridge.web.pull:alone",
+        folder: Path | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
         """Start it.
 
         :param options: more for uvicorn.
+        :param program: what makes the app, in this folder and environment; none: those of the tests.
         """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
         self.address = f"http://127.0.0.1:{self._port}{PREFIX}"
-        self._environment = os.environ | {"TOTARA_BRIDGE_DATABASE_URL": database}
+        self._environment = {**environment, "TOTARA_BRIDGE_DATABASE_URL": database}
+        self._program, self._folder = program, folder
         self._log = log
         self._options = options
         self.start()
 
     def start(self) -> None:
         """Start it again; returns at once."""
-        program = [sys.executable, "-m", "uvicorn", "--factory", "totara_bridge.web.pull:alone"]
+        program = [sys.executable, "-m", "uvicorn", "--factory", self._program]
         there = ["--host", "127.0.0.1", "--port", str(self._port), "--log-level", "warning"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*program, *there, *self._options], env=self._environment, stdout=log, stderr=log
-            )
+                [*program, *there, *self._options],
+                env=self._environment, cwd=self._folder, stdout=log, stderr=log,
+            )  # fmt: skip
 
     def wait(self) -> None:
         """Return once it answers."""

@@ -15,6 +15,7 @@ import requests
 from sqlalchemy import Engine, text
 
 from tests.bridge import SITE, Bridge
+from tests.staging_roles import PULL, address_as
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
 from totara_bridge import api_token
@@ -500,7 +501,7 @@ def test_a_server_that_is_killed_half_way_has_recorded_nothing_and_sent_again_it
 ) -> None:
     ids = fill(staged, 100)
     said = [{"id": each, "status": "processed", "reference": each} for each in ids]
-    server = PullServer(staged.staging.url.render_as_string(hide_password=False), tmp_path / "server.log")
+    server = PullServer(address_as(staged.staging, PULL), tmp_path / "server.log")
     try:
         server.wait()
         with Puller(server.address, token) as calling:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import NullPool, create_engine, make_url, text
 
 from tests.crashing import CrashingPostgres
 from tests.short_lived import new_folder
+from tests.staging_roles import PULL, grant_to_roles
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
 from totara_bridge import api_token
@@ -39,6 +40,7 @@ def crashing() -> Iterator[CrashingPostgres]:
     folder = new_folder("tba")
     server = CrashingPostgres(folder)
     migrate(server.url("pulled"))
+    grant_to_roles(server.url("pulled"))
     _do(server, _FILL)
     yield server
     server.stop()
@@ -47,8 +49,8 @@ def crashing() -> Iterator[CrashingPostgres]:
 
 @pytest.fixture(scope="module")
 def database(crashing: CrashingPostgres) -> str:
-    """Its address, whether it is up or not."""
-    return crashing.url("pulled")
+    """Its address for the Pull API, whether it is up or not."""
+    return make_url(crashing.url("pulled")).set(username=PULL).render_as_string(hide_password=False)
 
 
 @pytest.fixture

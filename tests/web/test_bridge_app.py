@@ -12,10 +12,12 @@ from sqlalchemy import Engine, text
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.staging_roles import PANEL, address_as
 from tests.web.routes import routes
 from tests.web.serving import serving
 from totara_bridge.local.postgres import EmbeddedPostgres
-from totara_bridge.staging.migrate import migrate, newest_revision
+from totara_bridge.staging.migrate import migrate
+from totara_bridge.staging.revision import newest_revision
 from totara_bridge.web.app import PREFIX, bridge_app
 from totara_bridge.web.pull.app import pull_engine
 
@@ -54,7 +56,7 @@ def mounted(app: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def host(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An API server with the bridge in it, over an empty staging database."""
-    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    _use(address_as(staging, PANEL), monkeypatch)
     with serving(as_airflow_mounts(bridge_app()), lifespan="on") as address:
         yield address
 
@@ -103,7 +105,8 @@ def test_staging_that_is_down_or_of_another_revision_is_told_until_it_is_right(
         assert _asked(address) == (401, "urn:totara-bridge:problem:unauthorized", None)
         with psycopg.connect(postgres.dsn(name)) as connection:  # migrated away under the running server
             connection.execute("ALTER TABLE bridge.api_token RENAME COLUMN sha256 TO digest")
-            connection.execute("UPDATE bridge.totara_bridge_alembic_version SET version_num = 'later'")
+            connection.execute("UPDATE bridge.totara_bridge_alembic_version SET version_num = '9999'")
+            connection.execute("UPDATE bridge.compatibility SET oldest_code = '9998'")
         for _ in range(2):
             assert _asked(address) == (503, "urn:totara-bridge:problem:out-of-date", "60")
         with psycopg.connect(postgres.dsn(name)) as connection:
@@ -115,7 +118,7 @@ def test_staging_that_is_down_or_of_another_revision_is_told_until_it_is_right(
     assert "cannot be reached" in told[0]
     assert "at revision none" in told[1]
     assert "make migrate" in told[1]
-    assert "at revision later" in told[2]
+    assert "at revision 9999, which only code of revision 9998 and later works with" in told[2]
     postgres.drop_database(name)
 
 
@@ -136,7 +139,7 @@ def test_a_wrong_address_keeps_no_server_from_starting(
 def test_it_connects_at_the_first_request_and_ends_its_connections(
     staging: Engine, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[[Callable[[], bool]], None]
 ) -> None:
-    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    _use(address_as(staging, PANEL), monkeypatch)
     with mounted(bridge_app()) as address:
         assert _connections(staging) == 0
         assert _asked(address, token=UNKNOWN)[0] == 401  # looks for it
@@ -159,7 +162,7 @@ class Listening:
 
 
 def test_no_query_is_left_for_a_log_wherever_below_the_prefix(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    _use(address_as(staging, PANEL), monkeypatch)
     heard: list[bytes] = []
     root = as_airflow_mounts(bridge_app())
     root.add_middleware(Listening, heard=heard)
@@ -173,7 +176,7 @@ def test_no_query_is_left_for_a_log_wherever_below_the_prefix(staging: Engine, m
 
 
 def test_a_statement_takes_a_request_only_so_long(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    _use(staging.url.render_as_string(hide_password=False), monkeypatch)
+    _use(address_as(staging, PANEL), monkeypatch)
     engine = pull_engine()
     with engine.connect() as connection:
         assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "20s"

@@ -10,6 +10,7 @@ from requests.utils import parse_header_links
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
+from tests.staging_roles import PULL, address_as
 from tests.web.puller import Puller
 from tests.web.serving import serving
 from tests.web.staged import START, Staged
@@ -266,7 +267,7 @@ def test_an_answer_comes_compressed_to_whoever_takes_it_so(
     staged: Staged, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [staged.completion(3, course) for course in range(1, 51)]
-    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", staged.staging.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", address_as(staged.staging, PULL))
     app: Starlette = alone()
     with serving(app, lifespan="on") as host, Puller(host + PREFIX, token) as puller:
         page = puller.get("/completions", since=ALL)

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
+from tests.staging_roles import PULL, address_as, as_role
 from tests.web.pull_server import PullServer
 from tests.web.puller import Puller
 from tests.web.serving import serving
@@ -58,7 +59,7 @@ def fill(staged: Staged, courses: int, *, users: int = 1) -> None:
 @pytest.fixture
 def ask(staged: Staged, token: str) -> Callable[..., Answer]:
     """Ask without a server, so that a test reads an answer piece by piece."""
-    service = Service(staged.staging, threads=1)
+    service = Service(as_role(staged.staging, PULL), threads=1)
     caller = Caller("warehouse", 1, ["read"], True, True, service.clock() - service.clock())
 
     def asked(**query: str) -> Answer:
@@ -171,7 +172,9 @@ def test_one_that_is_broken_off_does_not_look_whole_whatever_is_around_the_app(
         Middleware(GZipMiddleware, compresslevel=1),
         Middleware(BaseHTTPMiddleware, dispatch=passing),
     ]
-    app = Starlette(routes=[Mount(PREFIX, pull_app(Service(staged.staging, threads=2)))], middleware=around)
+    app = Starlette(
+        routes=[Mount(PREFIX, pull_app(Service(as_role(staged.staging, PULL), threads=2)))], middleware=around
+    )
     headers = {"Accept": NDJSON, "Accept-Encoding": encoding}
     with serving(app) as host, Puller(host + PREFIX, token) as puller:
         asked: dict[str, Any] = {"params": {"since": ALL}, "headers": headers, "stream": True, "timeout": 60}
@@ -187,7 +190,7 @@ def test_one_that_is_broken_off_does_not_look_whole_whatever_is_around_the_app(
 def test_a_long_one_takes_no_more_memory_than_a_short_one(staged: Staged, token: str, tmp_path: Path) -> None:
     fill(staged, 1000, users=200)
     staged.sql("ANALYZE bridge.completion")
-    server = PullServer(staged.staging.url.render_as_string(hide_password=False), tmp_path / "log")
+    server = PullServer(address_as(staged.staging, PULL), tmp_path / "log")
     try:
         server.wait()
         with Puller(server.address, token) as puller:

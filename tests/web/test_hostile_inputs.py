@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.staging_roles import PULL, address_as, as_role, close
 from tests.web import of_all_kinds
 from tests.web.documented import Documented
 from tests.web.serving import serving
@@ -129,6 +130,7 @@ def staging(postgres: EmbeddedPostgres, of_all_kinds_template: str) -> Iterator[
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {of_all_kinds_template}")
     engine = staging_engine(postgres.dsn(name))
     yield engine
+    close(engine)
     engine.dispose()
     postgres.drop_database(name)
 
@@ -143,7 +145,7 @@ def token(staging: Engine) -> str:
 def victim(staging: Engine, token: str) -> Iterator[Victim]:
     """The Pull API as it runs alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOTARA_BRIDGE_DATABASE_URL", staging.url.render_as_string(hide_password=False))
+        patch.setenv("TOTARA_BRIDGE_DATABASE_URL", address_as(staging, PULL))
         with serving(alone(), lifespan="on") as host:
             yield Victim(host + PREFIX, token)
 
@@ -151,7 +153,7 @@ def victim(staging: Engine, token: str) -> Iterator[Victim]:
 @pytest.fixture(scope="module")
 def hasty(staging: Engine, token: str) -> Iterator[Victim]:
     """One that does not wait for a body."""
-    app = pull_app(Service(staging, threads=2, body_within=0.2))
+    app = pull_app(Service(as_role(staging, PULL), threads=2, body_within=0.2))
     with serving(Starlette(routes=[Mount(PREFIX, app)])) as host:
         yield Victim(host + PREFIX, token)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from tests.staging_roles import PULL, address_as
 from tests.web import of_all_kinds
 from tests.web.fuzz import CURSORS
 from tests.web.puller import Puller
@@ -38,7 +39,7 @@ def served(
 ) -> Iterator[Puller]:
     """A caller of the Pull API as it runs alone, over rows of all kinds."""
     staging = copy_of(of_all_kinds_template)
-    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", staging.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("TOTARA_BRIDGE_DATABASE_URL", address_as(staging, PULL))
     token = of_all_kinds.new_token(staging)
     with serving(alone(), lifespan="on") as host, Puller(host + PREFIX, token) as calling:
         yield calling

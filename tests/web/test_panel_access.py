@@ -21,11 +21,15 @@ FOREIGN: Mapping[str, tuple[dict[str, str], int]] = {
     "no page at all": (_JSON | {"Sec-Fetch-Site": "none"}, 403),
     "an old browser, another origin": (_JSON | {"Origin": "https://elsewhere.example"}, 403),
     "an old browser, no origin such as a file's": (_JSON | {"Origin": "null"}, 403),
+    "an origin that is none": (_JSON | {"Origin": "http://["}, 403),
     "a form of plain text": (_OURS | {"Content-Type": "text/plain"}, 415),
     "a form": (_OURS | {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     "a form with a file": (_OURS | {"Content-Type": "multipart/form-data; boundary=x"}, 415),
     "no type": (_OURS, 415),
 }
+
+#: What Airflow, FastAPI or Starlette refuse whoever asks, before anything of ours does.
+_REFUSED = (Request("GET", "/api/nowhere"), Request("PATCH", "/api/overview"), Request("GET", "/static/x/nowhere.js"))
 
 CHANGES = [request for request in REQUESTS if request.changes]
 
@@ -63,14 +67,27 @@ def test_who_may_not_is_told_nothing_but_that(everybody: dict[str, httpx.Client]
         if "viewer" in request.who:
             continue
         refused = _ask(everybody["viewer"], request)
-        assert refused.json() == {"detail": "Forbidden"}, request.name
+        assert refused.json() == {
+            "type": "urn:totara-bridge:problem:forbidden",
+            "title": "Forbidden",
+            "status": 403,
+            "detail": "Forbidden",
+        }, request.name
 
 
 def test_no_answer_is_kept_by_a_browser_or_a_proxy(everybody: dict[str, httpx.Client]) -> None:
-    for request in REQUESTS:
-        answer = _ask(everybody["admin"], request)
-        kept = [answer.headers.get_list(name) for name in ("cache-control", "x-content-type-options")]
-        assert kept == [["no-store"], ["nosniff"]], request.name
+    for request in (*REQUESTS, *_REFUSED):
+        for who in ("admin", "viewer", "nobody"):
+            answer = _ask(everybody[who], request)
+            kept = [answer.headers.get_list(name) for name in ("cache-control", "x-content-type-options")]
+            assert kept == [["no-store"], ["nosniff"]], (request.name, who)
+            assert answer.is_success or answer.headers["content-type"] == "application/problem+json", request.name
+
+
+def test_a_body_that_cannot_be_read_is_a_problem_that_nobody_keeps(everybody: dict[str, httpx.Client]) -> None:
+    answer = everybody["admin"].post("/api/tokens", content=b'{"caller":"\xff"}', headers=_JSON)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:totara-bridge:problem:invalid")
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_a_change_comes_from_our_own_page(everybody: dict[str, httpx.Client], staging: Engine) -> None:

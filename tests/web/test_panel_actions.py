@@ -13,6 +13,7 @@ from sqlalchemy.exc import InternalError
 from tests import old_rows
 from tests.bridge import Bridge
 from tests.items import NOW, Items
+from tests.staging_roles import PANEL, as_role
 from tests.web.panel_client import Login
 from totara_bridge import purge, requeue
 from totara_bridge.orchestration.form import filled_in
@@ -29,7 +30,7 @@ def browser(login: Login, staging: Engine) -> Iterator[httpx.Client]:
     """The panel at `NOW`, in a manager's browser."""
     from totara_bridge.web.panel.app import panel_app  # noqa: PLC0415  imports half of Airflow
 
-    with login.browser(panel_app(Service(staging, threads=4, clock=lambda: NOW)), "user") as client:
+    with login.browser(panel_app(Service(as_role(staging, PANEL), threads=4, clock=lambda: NOW)), "user") as client:
         yield client
 
 
@@ -133,7 +134,7 @@ def manager(login: Login, bridge: Bridge) -> Iterator[httpx.Client]:
     """The panel over the bridge with the captured Totara, in a manager's browser."""
     from totara_bridge.web.panel.app import panel_app  # noqa: PLC0415  imports half of Airflow
 
-    app = panel_app(Service(bridge.staging, threads=4, clock=lambda: bridge.now))
+    app = panel_app(Service(as_role(bridge.staging, PANEL), threads=4, clock=lambda: bridge.now))
     with login.browser(app, "user") as client:
         yield client
 

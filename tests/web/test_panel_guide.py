@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.bridge import Bridge
+from tests.staging_roles import PANEL, as_role
 from tests.web.documented import Documented
 from tests.web.panel_client import Login
 from tests.web.puller import Puller
@@ -32,7 +33,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.fixture
 def site(login: Login, staging: Engine) -> Iterator[httpx.Client]:
     """Airflow's site as a manager's browser has it: the panel, and the Pull API beside it."""
-    pull = pull_app(Service(staging, threads=8))
+    pull = pull_app(Service(as_role(staging, PANEL), threads=8))
     app = Starlette(routes=[Mount("/bridge/panel", login.panel(staging)), Mount(PREFIX, pull)])
     with login.browser(app, "user") as browser:
         yield browser

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.items import Items
+from tests.staging_roles import PANEL, as_role
 from tests.web.panel_client import Login
 from totara_bridge.staging import setting
 from totara_bridge.staging.states import Lane
@@ -75,7 +76,7 @@ def browser(login: Login, staging: Engine, tmp_path: Path, monkeypatch: pytest.M
     file = tmp_path / "bridge.toml"
     file.write_text(CONFIG)
     monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", str(file))
-    app = panel_app(Service(staging, threads=2, clock=lambda: NOW))
+    app = panel_app(Service(as_role(staging, PANEL), threads=2, clock=lambda: NOW))
     with login.browser(app, "viewer") as client:
         yield client
 

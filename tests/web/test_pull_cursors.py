@@ -24,6 +24,7 @@ from sqlalchemy import Engine, text
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.staging_roles import PULL, as_role
 from tests.web.merging import Said, merge
 from tests.web.puller import Puller
 from tests.web.serving import serving
@@ -165,7 +166,7 @@ def servers(staging: Engine, token: str) -> Iterator[list[Puller]]:
     with ExitStack() as running:
         asking = []
         for _ in range(2):
-            app = Starlette(routes=[Mount(PREFIX, pull_app(Service(staging, threads=4)))])
+            app = Starlette(routes=[Mount(PREFIX, pull_app(Service(as_role(staging, PULL), threads=4)))])
             asking.append(running.enter_context(Puller(running.enter_context(serving(app)) + PREFIX, token)))
         yield asking
 
@@ -175,7 +176,7 @@ def test_a_page_is_what_lies_beyond_its_cursor(staging: Engine, servers: list[Pu
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

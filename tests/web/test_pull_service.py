@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
@@ -11,8 +11,10 @@ from sqlalchemy import Connection, Engine, text
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from tests.staging_roles import PULL, address_as
 from tests.web.puller import Puller
 from tests.web.serving import serving
+from totara_bridge import api_token
 from totara_bridge.staging.engine import staging_engine
 from totara_bridge.web.problem import Problem
 from totara_bridge.web.pull.app import PREFIX, pull_app
@@ -48,15 +50,19 @@ def locked(staging: Engine, table: str, mode: str) -> Iterator[None]:
 
 
 @contextmanager
-def sending(puller: Puller, times: int) -> Iterator[list[int]]:
-    """So many who acknowledge something at the same time; their statuses, once all have their answer."""
+def sending(puller: Puller, times: int, *tokens: str) -> Iterator[list[int]]:
+    """So many who acknowledge something at the same time; their statuses, once all have their answer.
+
+    :param tokens: so many with each of them; none: with the puller's own.
+    """
     statuses: list[int] = []
 
-    def send() -> None:
-        with Puller(puller.address, str(puller.session.headers["X-Api-Key"])) as another:
+    def send(token: str) -> None:
+        with Puller(puller.address, token) as another:
             statuses.append(another.post("/acknowledgements", SAID).status_code)
 
-    threads = [threading.Thread(target=send) for _ in range(times)]
+    shown = tokens or (str(puller.session.headers["X-Api-Key"]),)
+    threads = [threading.Thread(target=send, args=[each]) for each in shown for _ in range(times)]
     for thread in threads:
         thread.start()
     yield statuses
@@ -78,19 +84,39 @@ def test_who_acknowledges_leaves_threads_and_connections_to_who_reads(
     service = Service(staging_engine(_address(staging), connections=4), threads=4)
     with pulling(service, token) as puller:
         with sending(puller, 6) as statuses, locked(staging, "acknowledgement", "SHARE"):
-            wait_until(lambda: service.changes.statistics().tasks_waiting == 5)
+            wait_until(lambda: service.changes.statistics().tasks_waiting == 2)  # and three for the caller's own turn
             assert puller.get("/completions").status_code == 200
         assert statuses == [200] * 6
 
 
 def test_bodies_beyond_a_few_wait_and_then_are_refused(staging: Engine, token: str, wait_until: Wait) -> None:
     service = Service(staging_engine(_address(staging), connections=4), threads=4, body_within=1)
+    others = [issued(staging, caller) for caller in ("first", "second", "third", "fourth")]
     with pulling(service, token) as puller:
-        with sending(puller, 8) as statuses, locked(staging, "acknowledgement", "SHARE"):
+        with sending(puller, 2, *others) as statuses, locked(staging, "acknowledgement", "SHARE"):
             wait_until(lambda: service.bodies.statistics().borrowed_tokens == 8)
             assert unavailable(puller.post("/acknowledgements", SAID))
             assert puller.get("/completions").status_code == 200
         assert statuses == [200] * 8
+        assert puller.post("/acknowledgements", SAID).status_code == 200
+
+
+def test_one_caller_leaves_room_for_the_bodies_of_others_whichever_tokens_it_shows(
+    staging: Engine, token: str, wait_until: Wait
+) -> None:
+    service = Service(staging_engine(_address(staging), connections=4), threads=4, body_within=1)
+    with staging.begin() as transaction:
+        again = api_token.rotate(transaction, caller="warehouse", by="ann", now=datetime.now(UTC)).new.token
+    other = issued(staging, "other")
+    with pulling(service, token) as puller:
+        with ExitStack() as sent, locked(staging, "acknowledgement", "SHARE"):
+            some = sent.enter_context(sending(puller, 1, token, again, token))
+            others = sent.enter_context(sending(puller, 1, other))
+            wait_until(lambda: service.bodies.statistics().borrowed_tokens == 4)
+            refused = puller.post("/acknowledgements", SAID)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+            assert refused.json()["type"] == "urn:totara-bridge:problem:too-many-requests"
+        assert (some, others) == ([200] * 3, [200])
         assert puller.post("/acknowledgements", SAID).status_code == 200
 
 
@@ -109,8 +135,8 @@ def test_a_database_that_only_reads_is_unavailable_and_connected_to_anew(
 ) -> None:
     """As the server of a failover that is found again, at its address, as the other's standby."""
     only_reads = f"ALTER DATABASE {staging.url.database} SET default_transaction_read_only"
-    beside.execute(text(f"{only_reads} = on"))
     service = Service(staging_engine(_address(staging), connections=1), threads=1)
+    beside.execute(text(f"{only_reads} = on"))
     with pulling(service, token) as puller:
         assert unavailable(puller.get("/completions"))
         beside.execute(text(f"{only_reads} = off"))
@@ -118,7 +144,7 @@ def test_a_database_that_only_reads_is_unavailable_and_connected_to_anew(
 
 
 def test_a_change_that_meets_a_database_that_only_reads_connects_anew(staging: Engine) -> None:
-    engine = staging_engine(_address(staging), connections=1)
+    engine = staging_engine(staging.url.render_as_string(hide_password=False), connections=1)
     service = Service(engine, threads=1)
     with service.change() as transaction:
         transaction.execute(text("SET SESSION default_transaction_read_only = on"))
@@ -129,5 +155,11 @@ def test_a_change_that_meets_a_database_that_only_reads_connects_anew(staging: E
     engine.dispose()
 
 
+def issued(staging: Engine, caller: str) -> str:
+    """A token of the caller."""
+    with staging.begin() as transaction:
+        return api_token.issue(transaction, caller=caller, by="ann", now=datetime.now(UTC)).token
+
+
 def _address(staging: Engine) -> str:
-    return staging.url.render_as_string(hide_password=False)
+    return address_as(staging, PULL)

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.bridge import DESTINATION, SITE, Bridge
+from tests.staging_roles import PULL, as_role
 from tests.web.puller import Puller
 from tests.web.serving import serving
 from totara_bridge import watch
@@ -47,7 +48,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def monitor(bridge: Bridge, token: str) -> Iterator[Puller]:
     """A monitor outside; for it, time passes as it does for the bridge."""
-    service = Service(bridge.staging, threads=4, clock=lambda: bridge.now)
+    service = Service(as_role(bridge.staging, PULL), threads=4, clock=lambda: bridge.now)
     with (
         serving(Starlette(routes=[Mount(PREFIX, pull_app(service))])) as host,
         Puller(host + PREFIX, token) as calling,

@@ -35,7 +35,7 @@ SITES = ("north", "south")
 _PAUSE = 0.12
 
 #: Rounds, each of which ends with a look at what pullers have, and how much happens in the two Totaras in each.
-ROUNDS, ACTS_OF_A_ROUND = 3, 25
+ROUNDS, ACTS_OF_A_ROUND = 2, 25
 
 #: What happens besides what happens in a Totara.
 _KILL_EXTRACTOR, _KILL_PULLER, KILL_SERVER = "kill the extractor of", "kill the puller of", "kill the server"

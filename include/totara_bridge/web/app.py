@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import Lifespan
 
 from totara_bridge.errors import ConfigurationInvalid
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.revision import require_compatible
 from totara_bridge.web.discreet import Discreet
 from totara_bridge.web.panel.app import THREADS as PANEL_THREADS
 from totara_bridge.web.panel.app import panel_app, panel_engine
@@ -42,8 +42,8 @@ def bridge_app() -> FastAPI:
         pulled.dispose()
         looked_at.dispose()
 
-    pull = Service(pulled, threads=THREADS, check=require_newest)
-    panel = Service(looked_at, threads=PANEL_THREADS, check=require_newest)
+    pull = Service(pulled, threads=THREADS, check=require_compatible)
+    panel = Service(looked_at, threads=PANEL_THREADS, check=require_compatible)
     return _app(Mount("/api/v1", pull_app(pull)), Mount("/panel", panel_app(panel)), lifespan=connected)
 
 

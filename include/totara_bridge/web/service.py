@@ -1,6 +1,7 @@
 """What every answer needs: the staging database, the clock, and threads to wait for the database in."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ _ONE_IN = 4
 #: Bodies in memory at a time.
 _BODIES = 8
 
+#: Of these, one caller's: whoever else sends one always has the others.
+_BODIES_OF_ONE = 3
+
 
 class Service:
     """One app's share of the process that it runs in."""
@@ -42,7 +46,8 @@ class Service:
         :param engine: with as many connections as threads.
         :param check: what must be true of the database before it is used; tried with each request until it is, and
             again after a statement that the database did not understand.
-        :param body_within: seconds in which a body must have come, after as many to wait for room for it.
+        :param body_within: seconds in which a body must have come, after as many to wait for its turn among the
+            caller's own, and as many for room for it.
         """
         self.engine = engine
         self.clock = clock
@@ -56,6 +61,8 @@ class Service:
         self.changes = CapacityLimiter(max(1, threads // _ONE_IN))
         #: For whoever sends a body, until it was answered.
         self.bodies = CapacityLimiter(_BODIES)
+        #: By the caller's name, before one of `bodies`: there are no more names than a manager has made tokens for.
+        self.bodies_of: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(_BODIES_OF_ONE))
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -155,7 +162,7 @@ def _out_of_date() -> Problem:
     return Problem(
         503,
         "out-of-date",
-        "The bridge's database is at another revision than the bridge: whoever runs the bridge is to migrate it.",
+        "The bridge's database does not go with this version of it: whoever runs it is to finish an upgrade.",
         headers={"Retry-After": "60"},
     )
 

@@ -53,8 +53,16 @@ def from_our_page(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     # what a proxy has made of the host, only Airflow's own base_url can tell
     ours = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc} - {""}  # of "null"
-    if site != "same-origin" if site else origin is not None and urlsplit(origin).netloc not in ours:
+    if site != "same-origin" if site else origin is not None and _host(origin) not in ours:
         raise Problem(403, "from-elsewhere", "This change did not come from Airflow's own page, so it was refused.")
+
+
+def _host(origin: str) -> str:
+    """With its port; nothing: the origin has none, or is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 #: For every address that changes something, besides `MAY_MANAGE`.

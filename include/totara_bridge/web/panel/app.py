@@ -1,9 +1,10 @@
-"""The panel's app: its page's files, and what they ask for; each address behind Airflow's login."""
+"""The panel's app: its page's files, and what they ask for; each address but those files behind Airflow's login."""
 
 from datetime import timedelta
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from sqlalchemy import Engine
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from totara_bridge.config import database_url
@@ -23,6 +24,7 @@ from totara_bridge.web.panel import (
     tokens,
 )
 from totara_bridge.web.panel.access import MAY_LOOK
+from totara_bridge.web.panel.limited import Limited
 from totara_bridge.web.panel.refused import HANDLERS
 from totara_bridge.web.panel.static import PageFiles
 from totara_bridge.web.problem import PRIVATE
@@ -66,6 +68,7 @@ def panel_app(service: Service | None) -> FastAPI:
         redirect_slashes=False,
         routes=[Mount("/static/{version}", PageFiles())],
         exception_handlers=HANDLERS,
+        middleware=[Middleware(Limited)],
     )
     app.state.service = service
     for router in _ROUTERS:

@@ -6,9 +6,11 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from totara_bridge.errors import BridgeError, ConfigurationInvalid
+from totara_bridge.printable import one_line
 from totara_bridge.web.problem import Problem, refusal
 
 log = logging.getLogger(__name__)
@@ -40,15 +42,34 @@ async def not_valid(_: Request, error: RequestValidationError) -> Response:
     return refusal(Problem(400, "invalid", f"{words}.", errors))
 
 
+async def refused(_: Request, error: HTTPException) -> Response:
+    """What Airflow, FastAPI or this app's middleware refuses: the page knows some of it by its very words."""
+    kind = _KINDS.get(error.status_code, "refused")
+    return refusal(Problem(error.status_code, kind, str(error.detail), headers=error.headers or {}))
+
+
+#: By status, of what is refused elsewhere.
+_KINDS = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+}
+
+
 async def failed(request: Request, error: Exception) -> Response:
     """What nobody has foreseen."""
-    log.error("the control panel failed at %s %s", request.method, request.url.path, exc_info=error)
+    # a path may hold line breaks
+    log.error("the control panel failed at %s %s", request.method, one_line(request.url.path), exc_info=error)
     return refusal(Problem(500, "internal-error", "The bridge has failed at this; the API server's log says why."))
 
 
 #: For `FastAPI`.
 HANDLERS: dict[Any, Any] = {
     Problem: problem,
+    HTTPException: refused,
     RequestValidationError: not_valid,
     ConfigurationInvalid: misconfigured,
     BridgeError: invalid,

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from totara_bridge.config import database_url
 from totara_bridge.staging.api_token import Scope
 from totara_bridge.staging.engine import staging_engine
-from totara_bridge.staging.migrate import require_newest
+from totara_bridge.staging.revision import require_compatible
 from totara_bridge.web.discreet import Discreet
 from totara_bridge.web.problem import Problem, refusal
 from totara_bridge.web.pull.acknowledgements import acknowledge
@@ -75,7 +75,7 @@ def alone() -> Starlette:
     :raises ConfigurationInvalid: ``TOTARA_BRIDGE_DATABASE_URL`` is missing or wrong.
     """
     engine = pull_engine()
-    service = Service(engine, threads=THREADS, check=require_newest)
+    service = Service(engine, threads=THREADS, check=require_compatible)
 
     @asynccontextmanager
     async def connected(_: Starlette) -> AsyncIterator[None]:

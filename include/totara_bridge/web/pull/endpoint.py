@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from totara_bridge.errors import ConfigurationInvalid
+from totara_bridge.printable import one_line
 from totara_bridge.staging.api_token import Caller, Scope
 from totara_bridge.web.problem import PRIVATE, Problem, misconfigured, refusal
 from totara_bridge.web.pull import gate
@@ -63,17 +64,21 @@ class _Endpoint:
             log.error("The Pull API answers with 503: %s", error)
             return refusal(misconfigured())
         except Exception:
-            log.exception("the Pull API failed at %s %s", request.method, request.url.path)
+            # a path may hold line breaks
+            log.exception("the Pull API failed at %s %s", request.method, one_line(request.url.path))
             return refusal(_FAILED)
         return _response(self.service, answer, alone=request.method == "HEAD")
 
     async def _change(self, request: Request, sha256: bytes) -> Answer:
-        threads = self.service.threads
+        service, threads, within = self.service, self.service.threads, self.service.body_within
         # before the body is read: who has no token is to send none
         caller = await to_thread.run_sync(self._admit, request, sha256, limiter=threads)
-        async with _room_for_a_body(self.service):
-            body = await _body(self.service, request)
-            async with self.service.changes:
+        async with (
+            _room(service.bodies_of[caller.name], within, _too_many_of_one()),
+            _room(service.bodies, within, _too_many()),
+        ):
+            body = await _body(service, request)
+            async with service.changes:
                 return await to_thread.run_sync(self._serve, request, caller, body, limiter=threads)
 
     def _read(self, request: Request, sha256: bytes) -> Answer:
@@ -104,22 +109,40 @@ def _query(request: Request) -> list[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def _room_for_a_body(service: Service) -> AsyncIterator[None]:
-    """Wait until few enough others have a body in memory, but no longer than for a body itself."""
+async def _room(places: CapacityLimiter, within: float, full: Problem) -> AsyncIterator[None]:
+    """Wait until one of the places is free, but no longer than for a body itself."""
     try:
-        async with asyncio.timeout(service.body_within):
-            await service.bodies.acquire()
+        async with asyncio.timeout(within):
+            await places.acquire()
     except TimeoutError:
-        raise Problem(
-            503,
-            "unavailable",
-            "Too many others send the bridge something now: nothing was recorded, send it again in half a minute.",
-            headers={"Retry-After": "30", "Connection": "close"},
-        ) from None
+        raise full from None
     try:
         yield
     finally:
-        service.bodies.release()
+        places.release()
+
+
+def _too_many_of_one() -> Problem:
+    return Problem(
+        429,
+        "too-many-requests",
+        "This caller sends the bridge too many bodies at the same time: nothing of this was recorded, send it again "
+        "in half a minute, one after the other.",
+        headers=_LATER,
+    )
+
+
+def _too_many() -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        "Too many others send the bridge something now: nothing was recorded, send it again in half a minute.",
+        headers=_LATER,
+    )
+
+
+# the body that comes after all would be taken for a request
+_LATER = {"Retry-After": "30", "Connection": "close"}
 
 
 async def _body(service: Service, request: Request) -> bytes:

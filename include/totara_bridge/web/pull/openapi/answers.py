@@ -146,7 +146,7 @@ PROBLEMS: dict[str, Response] = {
         ),
     ),
     "429": _refused(
-        "The token asks too often.",
+        "The token asks too often, or the caller sends more than three bodies at the same time.",
         Problem(
             429,
             "too-many-requests",
@@ -175,7 +175,7 @@ PROBLEMS: dict[str, Response] = {
         Problem(
             503,
             "out-of-date",
-            "The bridge's database is at another revision than the bridge: whoever runs the bridge is to migrate it.",
+            "The bridge's database does not go with this version of it: whoever runs it is to finish an upgrade.",
             headers={"Retry-After": "60"},
         ),
         misconfigured(),
