@@ -55,7 +55,7 @@ class AirflowApi:
 
     def trigger(self, dag: str, conf: dict[str, Any]) -> str:
         """Begin a run; its id."""
-        body = {"logical_date": None, "conf": conf, "note": "begun by `make up`"}
+        body = {"logical_date": None, "conf": conf, "note": "the sandbox's delivery"}
         return str(self._call("POST", f"dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def state(self, dag: str, run: str) -> str:

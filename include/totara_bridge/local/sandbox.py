@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import Engine, create_engine, func, select
 
 from totara_bridge.local import processes
 from totara_bridge.local.airflow_api import AirflowApi
@@ -40,18 +40,26 @@ def fill_totara(postgres: EmbeddedPostgres) -> str | None:
     url = postgres.ensure_database(TOTARA_DATABASE).replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(url)
     try:
-        schema.create(engine)
-        with engine.connect() as connection:
-            if connection.scalar(select(func.count()).select_from(schema.tables().course)):
-                return None
-        completions, number = _number(_COMPLETIONS), _number(_SEED)
-        if completions is None:
-            seed(engine)
-            return "as recorded from a real Totara 17.3 with invented learners"
-        generate(engine, completions, number or 0)
-        return f"generated: {completions} completions, seed {number or 0}"
+        return fill(engine)
     finally:
         engine.dispose()
+
+
+def fill(engine: Engine) -> str | None:
+    """Make a sandbox Totara in a database where there is none; what it was filled with.
+
+    :raises LocalRunFailed: the environment asks for a size that cannot be.
+    """
+    schema.create(engine)
+    with engine.connect() as connection:
+        if connection.scalar(select(func.count()).select_from(schema.tables().course)):
+            return None
+    completions, number = _number(_COMPLETIONS), _number(_SEED)
+    if completions is None:
+        seed(engine)
+        return "as recorded from a real Totara 17.3 with invented learners"
+    generate(engine, completions, number or 0)
+    return f"generated: {completions} completions, seed {number or 0}"
 
 
 def start(home: Home, postgres: EmbeddedPostgres, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
@@ -61,7 +69,7 @@ def start(home: Home, postgres: EmbeddedPostgres, ports: Mapping[str, int], envi
     """
     commands = {
         ORACLE: ("oracle", "--port", str(ports["oracle"]), "--data", str(home.oracle)),
-        TOTARA: ("totara.http", "--port", str(ports["totara"]), "--database-url", _totara_address(postgres)),
+        TOTARA: ("totara.http", "--port", str(ports["totara"]), "--database-url", totara_address(postgres)),
     }
     for name, (module, *arguments) in commands.items():
         if not processes.alive(home, name):
@@ -95,10 +103,13 @@ def _answer(port: int, path: str) -> dict[str, Any] | None:
 
 
 def store_connections(
-    api: AirflowApi, postgres: EmbeddedPostgres, ports: Mapping[str, int], say: Callable[[str], None]
+    api: AirflowApi, totara: str, ports: Mapping[str, int], say: Callable[[str], None], *, password: str = ""
 ) -> None:
-    """Store the two Connections; one whose address is right keeps whatever a person changed in it."""
-    for connection in _connections(postgres, ports):
+    """Store the two Connections; one whose address is right keeps whatever a person changed in it.
+
+    :param totara: the address of the sandbox Totara's database, without its password.
+    """
+    for connection in _connections(totara, password, ports):
         name = connection["connection_id"]
         there = api.connection(name)
         if there is None:
@@ -109,7 +120,8 @@ def store_connections(
             say(f"Connection {name} has its new address.")
 
 
-def _totara_address(postgres: EmbeddedPostgres) -> str:
+def totara_address(postgres: EmbeddedPostgres) -> str:
+    """Of the sandbox Totara's database, as a Connection has it."""
     # without the colon of an empty password, which a Connection's database URL may not have
     return postgres.dsn(TOTARA_DATABASE).replace("postgres:@", "postgres@", 1)
 
@@ -134,22 +146,22 @@ _ALL_FIELDS = {
 }
 
 
-def _connections(postgres: EmbeddedPostgres, ports: Mapping[str, int]) -> list[dict[str, Any]]:
+def _connections(totara: str, password: str, ports: Mapping[str, int]) -> list[dict[str, Any]]:
     oracle = f"http://127.0.0.1:{ports['oracle']}"
     return [
         {
             "connection_id": "totara_sandbox",
             "conn_type": "totara",
-            "description": "The sandbox Totara of `make up`",
+            "description": "The sandbox Totara",
             "host": f"http://127.0.0.1:{ports['totara']}",
             "port": _NO_PORT,
             "password": REST_TOKEN,
-            "extra": json.dumps(_ALL_FIELDS | {"database_url": _totara_address(postgres)}),
+            "extra": json.dumps(_ALL_FIELDS | {"database_url": totara, "database_password": password}),
         },
         {
             "connection_id": "oracle_sandbox",
             "conn_type": "oracle_completions",
-            "description": "The sandbox Oracle of `make up`",
+            "description": "The sandbox Oracle",
             "host": oracle,
             "port": _NO_PORT,
             "login": CLIENT_ID,

@@ -42,7 +42,7 @@ def up() -> None:
         postgres = _start_postgres(home)
         with _staging(postgres) as staging, _api(chosen["airflow"]) as api:
             already = _start(home, chosen, postgres, staging, api)
-            sandbox.store_connections(api, postgres, chosen, say)
+            sandbox.store_connections(api, sandbox.totara_address(postgres), chosen, say)
             delivery.deliver(api, staging, say)
             if already:
                 print("Totara Bridge is already up.")

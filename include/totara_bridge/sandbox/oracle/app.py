@@ -43,6 +43,7 @@ def _routes() -> list[BaseRoute]:
     router.add_api_route("/sandbox/settings", put_settings, methods=["PUT"])
     router.add_api_route("/sandbox/release", release, methods=["POST"])
     router.add_api_route("/sandbox/revoke-tokens", revoke_tokens, methods=["POST"])
+    router.add_api_route("/sandbox/tokens", get_tokens)
     router.add_api_route("/sandbox/received", get_received)
     router.add_api_route("/sandbox/received/items", get_items)
     router.add_api_route("/sandbox/received/requests", get_requests)
@@ -92,6 +93,11 @@ async def revoke_tokens(request: Request) -> dict[str, int]:
     return {"revoked": _sandbox(request).tokens.revoke()}
 
 
+async def get_tokens(request: Request) -> list[str]:
+    """Every access token that was given out since the start, for who looks whether one was written down."""
+    return _sandbox(request).tokens.given
+
+
 async def get_received(
     request: Request, key: str | None = None, user_id: int | None = None, keys: bool = False
 ) -> dict[str, Any]:
@@ -99,7 +105,7 @@ async def get_received(
     sandbox = _sandbox(request)
     answer = sandbox.store.counts(key=key, user_id=user_id) | {
         "token_requests": sandbox.tokens.requests,
-        "tokens_issued": sandbox.tokens.issued,
+        "tokens_issued": len(sandbox.tokens.given),
         "faults_met": sandbox.faults.met,
     }
     if keys:

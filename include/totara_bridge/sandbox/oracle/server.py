@@ -4,14 +4,13 @@ import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-import requests
 import uvicorn
 
 from totara_bridge.sandbox.loopback import OpenProtocol, listen
 from totara_bridge.sandbox.oracle.app import COMPLETIONS_PATH, TOKEN_PATH, create_app
 from totara_bridge.sandbox.oracle.completions import Sandbox
+from totara_bridge.sandbox.oracle.orders import Orders
 from totara_bridge.sandbox.oracle.store import Store
 from totara_bridge.sandbox.oracle.tokens import Tokens
 from totara_bridge.sandbox.prompt_server import InThread, PromptServer
@@ -44,7 +43,7 @@ class Server(PromptServer):
         await super().shutdown(sockets)
 
 
-class SandboxOracle(InThread):
+class SandboxOracle(InThread, Orders):
     """A running sandbox, for ``with``: the addresses to give the bridge, and a test's ways to order and ask.
 
     :param data: the file of what was received, to be shared by one sandbox after another; none: a new one.
@@ -63,7 +62,7 @@ class SandboxOracle(InThread):
         server = Server(file, client_id=self.client_id, client_secret=self.client_secret)
         super().__init__(server, listening, name="sandbox-oracle")
         self.port: int = listening.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        Orders.__init__(self, f"http://127.0.0.1:{self.port}")
         self.token_url = self.url + TOKEN_PATH
 
     def __exit__(
@@ -73,51 +72,3 @@ class SandboxOracle(InThread):
         super().__exit__(kind, error, trace)
         if self._folder is not None:
             self._folder.cleanup()
-
-    def faults(self, *faults: dict[str, Any]) -> None:
-        """Order these faults instead of those before; none: nothing goes wrong."""
-        self._call("PUT", "faults", json=list(faults))
-
-    def settings(self, **settings: Any) -> None:
-        """Change how it behaves when nothing goes wrong."""
-        self._call("PUT", "settings", json=settings)
-
-    def release(self) -> None:
-        """Let the requests that hang now go on."""
-        self._call("POST", "release")
-
-    def revoke_tokens(self) -> None:
-        """No token that was given out before holds any more."""
-        self._call("POST", "revoke-tokens")
-
-    def received(self, **limits: Any) -> dict[str, Any]:
-        """Counts, of one ``key`` or ``user_id`` if asked."""
-        return dict(self._call("GET", "received", params=limits))
-
-    def stored_keys(self) -> list[str]:
-        """The keys that were accepted, in the order they came."""
-        return list(self.received(keys=True)["stored"])
-
-    def times_received(self) -> dict[str, int]:
-        """How often each key came, accepted or not."""
-        return dict(self.received(keys=True)["times"])
-
-    def items(self, **limits: Any) -> list[dict[str, Any]]:
-        """What was accepted, newest first: one ``key`` or ``user_id`` if asked, up to ``limit``."""
-        return list(self._call("GET", "received/items", params=limits))
-
-    def requests(self, **limits: Any) -> list[dict[str, Any]]:
-        """Requests for completions, newest first: in one ``state`` or with one ``status`` if asked."""
-        return list(self._call("GET", "received/requests", params=limits))
-
-    def wait(self, **counts: int) -> dict[str, Any]:
-        """Return once so many ``requests`` came, are ``in_flight``, or so many ``keys_stored``."""
-        return dict(self._call("GET", "wait", params=counts))
-
-    def _call(self, method: str, path: str, **options: Any) -> Any:
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.request(method, f"{self.url}/sandbox/{path}", timeout=60, **options)
-            if not answer.ok:
-                raise ValueError(f"The sandbox Oracle does not understand {path}: {answer.text}")
-            return answer.json()

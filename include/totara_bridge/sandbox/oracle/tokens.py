@@ -34,7 +34,7 @@ class Tokens:
         self._client = (client_id, client_secret)
         self._expiry: dict[str, float] = {}
         self.requests = 0
-        self.issued = 0
+        self.given: list[str] = []  #: every token that was given out, the first one first
 
     def answer(self, headers: dict[str, str], body: bytes, settings: Settings) -> Response:
         """The answer to one token request (header names in lower case)."""
@@ -68,7 +68,7 @@ class Tokens:
     def _issue(self, settings: Settings) -> Response:
         token = secrets.token_urlsafe(24)
         self._expiry[token] = time.monotonic() + settings.token_lifetime
-        self.issued += 1
+        self.given.append(token)
         answer: dict[str, Any] = {"access_token": token, "token_type": "Bearer"}
         if settings.tell_lifetime:
             answer["expires_in"] = int(settings.token_lifetime)
