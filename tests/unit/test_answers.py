@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from totara_bridge.errors import OracleRefused, OracleUnavailable
 from totara_bridge.oracle import answers
 from totara_bridge.oracle.verdict import Outcome, Reading, Verdict
-from totara_bridge.oracle.words import CUT
+from totara_bridge.printable import CUT
 
 ENDPOINT = "https://oracle.example/completions"
 TWO = ("A", "B")

@@ -192,6 +192,11 @@ def test_a_route_to_an_unknown_site_is_refused(write: Write) -> None:
     assert "the route of destination oracle names the site nowhere, which [[sites]] does not have" in refusal()
 
 
+def test_a_file_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTARA_BRIDGE_CONFIG", "/proc/self/mem")  # whoever runs this may be root, and may read the rest
+    assert refusal() == ("/proc/self/mem cannot be read (Input/output error): let the user that runs this read it.")
+
+
 @pytest.mark.parametrize("words", ["[extract\n", "code = ", 'a = "1"\na = "2"'])
 def test_a_file_that_is_no_toml_is_refused_with_the_place(write: Write, words: str) -> None:
     write(words)

@@ -1,17 +1,21 @@
 """Each recorded answer of a 17.3's token endpoint and GraphQL API: data, or a sentence with cause and remedy."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from totara_bridge.errors import Permanent, TotaraRefused, TotaraUnavailable, Transient
+from totara_bridge.hidden import Hidden
 from totara_bridge.totara.graphql.answers import TokenUnknown, TooComplex, TooOften, data_of, token_of
 from totara_bridge.totara.http import Answer
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "graphql"
 PLACE = "https://learn.example.com/api/graphql.php"
+SECRET = "s3cr3t/of-the-client"
+HIDDEN = Hidden(frozenset({SECRET}))
 
 #: What an answer means: the class, the cause and the remedy, as the sentence names them.
 MEANINGS: dict[str, tuple[type[Exception], str, str]] = {
@@ -73,7 +77,7 @@ def recorded(name: str) -> Answer:
 
 
 def meaning_of(answer: Answer, *, token: bool = False) -> Any:
-    return token_of(answer, PLACE) if token else data_of(answer, PLACE)
+    return token_of(answer, PLACE, HIDDEN) if token else data_of(answer, PLACE, HIDDEN)
 
 
 def test_no_recorded_answer_is_left_out() -> None:
@@ -97,16 +101,16 @@ def test_an_error_is_a_sentence_with_its_cause_and_a_remedy(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(GOOD))
 def test_what_is_no_error_is_given(name: str) -> None:
     if name.startswith("oauth2"):
-        assert token_of(recorded(name), PLACE) == ("<access_token>", 86_400.0)
+        assert token_of(recorded(name), PLACE, HIDDEN) == ("<access_token>", 86_400.0)
     else:
-        data = data_of(recorded(name), PLACE)
+        data = data_of(recorded(name), PLACE, HIDDEN)
         assert isinstance(data, dict)
         assert data
 
 
 def test_what_is_not_known_there_is_an_empty_list() -> None:
     (name,) = NOTHING
-    assert data_of(recorded(name), PLACE) == []
+    assert data_of(recorded(name), PLACE, HIDDEN) == []
 
 
 def bare(**error: Any) -> Answer:
@@ -118,24 +122,24 @@ def bare(**error: Any) -> Answer:
 
 def test_an_error_without_a_reason_may_be_the_token() -> None:
     with pytest.raises(TokenUnknown, match="response debug to Normal"):
-        data_of(bare(), PLACE)
+        data_of(bare(), PLACE, HIDDEN)
 
 
 def test_a_field_that_fails_without_a_reason_is_tried_again() -> None:
     with pytest.raises(TotaraUnavailable, match="response debug to Normal"):
-        data_of(bare(path=["core_user_users"]), PLACE)
+        data_of(bare(path=["core_user_users"]), PLACE, HIDDEN)
 
 
 def test_a_database_in_trouble_is_tried_again() -> None:
     with pytest.raises(TotaraUnavailable, match="Error reading from database"):
-        data_of(bare(debugMessage="Error reading from database", path=["core_user_users"]), PLACE)
+        data_of(bare(debugMessage="Error reading from database", path=["core_user_users"]), PLACE, HIDDEN)
 
 
 def test_part_of_the_data_is_not_taken_for_all_of_it() -> None:
     error = {"message": "Internal server error", "debugMessage": "no such thing", "path": ["core_user_users"]}
     body = json.dumps({"data": {"core_user_users": {"items": []}}, "errors": [error]}).encode()
     with pytest.raises(TotaraRefused, match="no such thing"):
-        data_of(Answer(200, "application/json", body, None, None), PLACE)
+        data_of(Answer(200, "application/json", body, None, None), PLACE, HIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -161,19 +165,37 @@ def test_an_answer_that_is_no_json_object_may_be_one_later(body: bytes, token: b
 @pytest.mark.parametrize("status", [401, 403])
 def test_who_is_kept_out_without_a_word_is_told_whom_to_ask(status: int) -> None:
     with pytest.raises(TotaraRefused, match=f"answered {status} and says no more.*let this machine's address in"):
-        data_of(Answer(status, "text/html", b"", None, None), PLACE)
+        data_of(Answer(status, "text/html", b"", None, None), PLACE, HIDDEN)
 
 
 @pytest.mark.parametrize("document", [{}, {"error": None}, {"access_token": "a b", "expires_in": 5}, {"data": 3}])
 def test_a_token_that_is_none_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(TotaraRefused, match="refuses"):
-        token_of(Answer(200, "text/html", json.dumps(document).encode(), None, None), PLACE)
+        token_of(Answer(200, "text/html", json.dumps(document).encode(), None, None), PLACE, HIDDEN)
 
 
 def test_words_that_are_shown_are_short_and_hold_no_token() -> None:
     said = f"no\n\x1b[31m Bearer eyJhbGciOi.{'x' * 50}.sig {'long ' * 200}"
     with pytest.raises(TotaraRefused) as raised:
-        data_of(bare(debugMessage=said), PLACE)
+        data_of(bare(debugMessage=said), PLACE, HIDDEN)
     assert "eyJ" not in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "before", ["", "Bearer ", "x" * 290 + " ", " " * 1_190 + "x "], ids=["", "bearer", "cut", "long"]
+)
+@pytest.mark.parametrize("said", [SECRET, SECRET.replace("/", "%2F"), SECRET.replace("/", "&#47;"), SECRET.upper()])
+def test_words_that_repeat_a_secret_show_no_part_of_it(said: str, before: str) -> None:
+    page = f"<title>{before}{said} is wrong</title>".encode()
+    wrong = json.dumps({"error": "invalid_client", "hint": f"{before}{said} is wrong"}).encode()
+    for answer, token in (
+        (bare(debugMessage=f"{before}{said} is wrong"), False),
+        (Answer(200, "text/html", page, None, None), False),
+        (Answer(200, said, b"no page", None, None), True),
+        (Answer(401, "application/json", wrong, None, None), True),
+    ):
+        with pytest.raises((TotaraRefused, TotaraUnavailable)) as raised:
+            meaning_of(answer, token=token)
+        assert not re.search("s3c|the-client", str(raised.value), re.IGNORECASE)

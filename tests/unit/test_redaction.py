@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totara_bridge.oracle.redaction import REDACTED, redact, storable
-from totara_bridge.oracle.words import CUT, shorten
+from totara_bridge.hidden import REDACTED, storable
+from totara_bridge.oracle.redaction import redact
+from totara_bridge.oracle.words import shorten
+from totara_bridge.printable import CUT
 
 NAMES = [
     "Zoë",

@@ -127,7 +127,7 @@ def test_what_totara_says_is_shown_without_the_token_and_without_what_cannot_be_
     said = {"exception": "e", "errorcode": f"bad{TOKEN}", "message": f"a\0b\ud800c\u202e {TOKEN}"}
     with pytest.raises(CallRefused) as raised:
         read(answer(json.dumps(said)))
-    assert "(bad[token]: a b c [token])" in str(raised.value)
+    assert "(bad[redacted]: a b c [redacted])" in str(raised.value)
     assert TOKEN not in raised.value.code
 
 
@@ -210,7 +210,7 @@ def test_an_unknown_error_is_in_totaras_words() -> None:
 def test_the_reason_of_a_debugged_site_is_passed_on_without_the_token() -> None:
     with pytest.raises(CallRefused) as raised:
         read(of_exception("accessexception", debuginfo=f"The token {TOKEN}\nhas expired"))
-    assert str(raised.value).endswith(" (Totara: The token [token] has expired).")
+    assert str(raised.value).endswith(" (Totara: The token [redacted] has expired).")
     assert TOKEN not in str(raised.value)
 
 
