@@ -34,7 +34,7 @@ def main() -> int:
     failed = [number for number, row in zip(numbers, rows, strict=True) if row.verdict != HOLDS]
     for number in failed:
         print(f"\nRound {number} failed; what its senders logged is {folder}/{number}.log; play it again with:")
-        print(f"    make chaos SEED={asked.seed} ROUND={number}")
+        print(f"    make rounds SEED={asked.seed} ROUND={number}")
     if not failed:
         shutil.rmtree(folder)
     return bool(failed)

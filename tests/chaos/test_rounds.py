@@ -1,4 +1,4 @@
-"""Some random rounds, always the same: `make chaos` plays as many others as one likes."""
+"""Some random rounds, always the same: `make rounds` plays as many others as one likes."""
 
 import pytest
 
