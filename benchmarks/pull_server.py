@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from benchmarks.pull_rows import Pulled
-from benchmarks.server import Server, free_port
+from benchmarks.server import Server
+from tests.free_port import free_port
 from totara_bridge.local import airflow
 from totara_bridge.local.home import CHECKOUT, Home
 from totara_bridge.web.pull.app import PREFIX

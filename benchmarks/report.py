@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import page
+
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _HEADINGS = ("what", "bridge", "against", "ratio", "lowest–highest", "target", "")
 
@@ -46,7 +48,7 @@ def speed(
     )
 
 
-def growth(what: str, large: Sequence[float], small: Sequence[float], *, at: str, at_most: float) -> Line:
+def growth(what: str, large: Sequence[float], small: Sequence[float], *, at: str, at_most: float | None = None) -> Line:
     """How many times as long in a large site as in a small one; seconds, in pairs."""
     ratio = statistics.median(large) / statistics.median(small)
     pairs = sorted(slow / fast for slow, fast in zip(large, small, strict=True))
@@ -56,8 +58,8 @@ def growth(what: str, large: Sequence[float], small: Sequence[float], *, at: str
         against=f"{at}: {_seconds(small)}",
         ratio=f"{ratio:.2f} × as long",
         spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
-        target=f"≤ {at_most}",
-        reached=ratio <= at_most,
+        target="" if at_most is None else f"≤ {at_most}",
+        reached=None if at_most is None else ratio <= at_most,
     )
 
 
@@ -95,6 +97,20 @@ def rate(
         ratio=f"{ratio:.2f} × as many",
         spread=f"{pairs[0]:.2f}–{pairs[-1]:.2f}",
         target="" if at_least is None else f"≥ {at_least}",
+        reached=None if at_least is None else ratio >= at_least,
+    )
+
+
+def times(what: str, ours: float, theirs: float, *, at: str, at_least: float | None = None) -> Line:
+    """How many times as many items per second."""
+    ratio = ours / theirs
+    return Line(
+        what=what,
+        bridge=f"{ours:,.0f} items/s".replace(",", " "),
+        against=f"{at}: {theirs:,.0f} items/s".replace(",", " "),
+        ratio=f"{ratio:.2f} × as many",
+        spread="",
+        target="" if at_least is None else f"≥ {at_least:.1f}",
         reached=None if at_least is None else ratio >= at_least,
     )
 
@@ -137,15 +153,27 @@ def holds(what: str, mebibytes: float, against: str) -> Line:
     return Line(what, bridge=f"{mebibytes:.0f} MiB", against=against, ratio="", spread="", target="", reached=None)
 
 
+def each(what: str, large: float, small: float, *, at: str) -> Line:
+    """How many bytes each of something takes where there is much of it, next to where there is little."""
+    return Line(
+        what=what,
+        bridge=f"{large:.0f} B",
+        against=f"{at}: {small:.0f} B",
+        ratio=f"{large / small:.2f} × as large",
+        spread="",
+        target="",
+        reached=None,
+    )
+
+
+def fact(what: str, said: str) -> Line:
+    """Next to nothing."""
+    return Line(what, bridge=said, against="", ratio="", spread="", target="", reached=None)
+
+
 def table(lines: Sequence[Line]) -> str:
-    """A Markdown table that is also readable as it is."""
-    rows = [_HEADINGS, *(line.cells() for line in lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    printed = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    printed.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(printed)
+    """The lines as a table of Markdown."""
+    return page.table(_HEADINGS, [line.cells() for line in lines])
 
 
 def machine(postgresql: str) -> str:
@@ -158,14 +186,7 @@ def write(part: str, command: str, measured_on: str, lines: Sequence[Line]) -> N
 
     :raises SystemExit: the page has lost its markers.
     """
-    first, last = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(first)
-    _, end, after = rest.partition(last)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE} has no place for the table: put back the lines {first} and {last}.")
-    measured = f"\n`{command}` on {measured_on}:\n\n{table(lines)}\n"
-    PAGE.write_text(before + begin + measured + end + after, encoding="utf-8")
+    page.put(PAGE, part, f"`{command}` on {measured_on}:\n\n{table(lines)}")
 
 
 def _seconds(of: Sequence[float]) -> str:

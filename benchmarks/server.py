@@ -6,7 +6,6 @@ a large site is as warm as a small one. Checkpoints and vacuums come between mea
 
 import secrets
 import shutil
-import socket
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, Engine, NullPool, create_engine
 
+from tests.free_port import free_port
 from totara_bridge.sandbox.totara import schema as totara_schema
 from totara_bridge.sandbox.totara.generate import generate
 from totara_bridge.staging.migrate import migrate
@@ -147,10 +147,3 @@ def running(**changed: str) -> Iterator[Server]:
             control("-m", "fast", "stop")
     finally:
         shutil.rmtree(server.folder)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,7 +18,8 @@ import requests
 from benchmarks import report
 from benchmarks.bridge import SITE
 from benchmarks.report import Line
-from benchmarks.server import Server, free_port
+from benchmarks.server import Server
+from tests.free_port import free_port
 from totara_bridge.extract.crawl_book import StagedCrawlBook
 from totara_bridge.sandbox.totara import schema
 from totara_bridge.sandbox.totara.http.tokens import REST_TOKEN
