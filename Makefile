@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset ask migrate test lint format bench soak chaos fuzz screenshots lock product development
+.PHONY: help up down reset ask migrate secrets test lint format bench soak rounds chaos fuzz screenshots previous lock audit product development
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' Makefile
@@ -28,8 +28,11 @@ ask: product ## ask the bridge that is up, such as: make ask WHAT="why --site sb
 migrate: product ## bring the database of TOTARA_BRIDGE_DATABASE_URL to the revision of this code
 	@$(BIN)/python -m totara_bridge.staging.migrate
 
+secrets: ## write .env for docker compose from .env.example, with random values for its secrets
+	@.make/secrets
+
 test: development ## run every test; what this machine lacks is listed at the end
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 lint: development ## check style, types and the direction of imports
 	@$(BIN)/ruff check
@@ -47,8 +50,11 @@ bench: development ## measure the speed against its yardsticks
 soak: development ## let 32 systems pull for half an hour while extracts write; MINUTES=
 	@$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
-chaos: development ## kill senders and break answers at random; SEED=, ROUNDS=, and ROUND= for one of them
+rounds: development ## kill senders and break answers at random; SEED=, ROUNDS=, and ROUND= for one of them
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ROUND),--round $(ROUND))
+
+chaos: development ## break everything that runs, one thing after another, for half an hour; MINUTES=, SEED=
+	@$(BIN)/python -m tests.chaos.whole $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write)
 
 fuzz: development ## ask the Pull API thousands of things that it allows and forbids; CASES= for each address, SEED=
 	@TOTARA_BRIDGE_FUZZ_CASES=$(or $(CASES),500) TOTARA_BRIDGE_FUZZ_SEED=$(or $(SEED),random) \
@@ -57,9 +63,16 @@ fuzz: development ## ask the Pull API thousands of things that it allows and for
 screenshots: development ## take the pictures of the control panel in docs/panel anew
 	@$(BIN)/python -m tests.browser.screenshots
 
-lock: development ## write requirements.txt and requirements-dev.txt anew from their .in files
+previous: development ## pack the code before the newest migration, for the tests of upgrades: after writing one
+	@$(BIN)/python -m tests.upgrade.previous
+
+lock: development ## write requirements.txt, -production.txt and -dev.txt anew from their .in files
 	@$(LOCK) requirements.in -o requirements.txt
+	@$(LOCK) requirements-production.in -o requirements-production.txt
 	@$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+audit: development ## look for known vulnerabilities in what the locks install; needs the package index itself
+	@.make/audit
 
 product:
 	@.make/install product

@@ -1,5 +1,6 @@
 """What every test may ask for: a real PostgreSQL, and fresh databases in it."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -7,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,13 +17,17 @@ from sqlalchemy import Engine, NullPool, create_engine
 
 from tests.bridge import Bridge
 from tests.chaos.matrix import CELL, Row, table
-from tests.sharing import ByModule
+from tests.sharing import TOGETHER, ByModule
 from tests.short_lived import PLACE, STRATEGY, new_folder
+from tests.staging_roles import close, grant_to_roles
 from totara_bridge.local.postgres import EmbeddedPostgres
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara import schema as totara_schema
 from totara_bridge.sandbox.totara.seed import seed
 from totara_bridge.staging.migrate import migrate
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 #: Airflow reads its settings at import: never those of the person who runs the tests.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-", dir=PLACE)
@@ -33,18 +38,25 @@ os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
-    """Two processes share the tests by modules: what is made once for a module, or one Airflow, is made once."""
+    """Some processes share the tests by modules: what is made once for a module, or one Airflow, is made once."""
     return ByModule(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two processes share the tests, one of them has those that need a running Airflow, and begins with them.
+    """Where some processes share the tests, each begins with those that share a running Airflow.
 
-    They take as long as all others together. In one process they come last: Airflow is not to slow down any other.
+    They take longest. In one process they come last: Airflow is not to slow down any other.
     """
     shared = hasattr(config, "workerinput")  # pytest-xdist gives its processes that
-    items.sort(key=lambda item: (item.path.parent.name == "e2e") != shared)
+    turns = {name: turn - len(TOGETHER) if shared else turn + 1 for turn, name in enumerate(TOGETHER)}
+    items.sort(key=lambda item: turns.get(item.path.parent.name, 0))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: much processor time went into looking whether it is still needed."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -94,8 +106,10 @@ def new_database(postgres: EmbeddedPostgres) -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def staging_template(postgres: EmbeddedPostgres) -> str:
-    """A migrated staging database to copy."""
-    migrate(_driver(postgres.ensure_database("staging_template")))
+    """A migrated staging database to copy, with what each role of production may do in it."""
+    url = _driver(postgres.ensure_database("staging_template"))
+    migrate(url)
+    grant_to_roles(url)
     return "staging_template"
 
 
@@ -133,6 +147,7 @@ def copy_of(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> It
 
     yield copy
     for name, engine in made:
+        close(engine)
         engine.dispose()
         administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
@@ -168,6 +183,15 @@ def oracle() -> Iterator[SandboxOracle]:
     """A sandbox Oracle that has received nothing yet."""
     with SandboxOracle() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """A browser without a screen; ended with its module: other tests have no use for Playwright's event loop."""
+    from tests.browser.chromium import started  # noqa: PLC0415  imports Playwright
+
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture

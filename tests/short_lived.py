@@ -11,7 +11,7 @@ import psutil
 
 #: Where Linux keeps files in memory; a container may have 64 MB there.
 _MEMORY = Path("/dev/shm")
-#: Bytes that must be free there, and twice as many in the machine, for two processes of tests.
+#: Bytes that must be free there, and twice as many in the machine, for all processes of tests.
 _ROOM = 4 * 1024**3
 
 

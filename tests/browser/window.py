@@ -111,12 +111,14 @@ def window(
     width: int = 1280,
     height: int = 900,
     zone: str | None = None,
+    password: str | None = None,
 ) -> Iterator[Window]:
-    """A window of somebody whose password is their name.
+    """A window of somebody who has logged in.
 
     :param dark: the colour mode that they have chosen in Airflow.
     :param width: of the window, in pixels; so is its height.
     :param zone: the time zone that they have chosen in Airflow; none: their browser's.
+    :param password: none: it is their name.
     """
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -129,16 +131,16 @@ def window(
     context.add_init_script(
         "".join(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)});" for name, value in chosen.items())
     )
-    log_in(context, address, person)
+    log_in(context, address, person, password or person)
     try:
         yield Window(context.new_page(), address)
     finally:
         context.close()
 
 
-def log_in(context: BrowserContext, address: str, person: str) -> None:
+def log_in(context: BrowserContext, address: str, person: str, password: str) -> None:
     """Have the browser keep what Airflow's login form would have it keep."""
-    login: dict[str, Any] = {"username": person, "password": person}
+    login: dict[str, Any] = {"username": person, "password": password}
     with requests.Session() as session:
         session.trust_env = False
         answer = session.post(f"{address}/auth/token", json=login, timeout=60)

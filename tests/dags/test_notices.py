@@ -145,8 +145,12 @@ def test_teams(staging: Engine, hook: Webhook) -> None:
         [attachment] = body["attachments"]
         assert (body["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
         blocks = attachment["content"]["body"]
-        assert [block["text"] for block in blocks] == [title, *lines]
-        assert blocks[0]["color"] == colour
+        # runs of text, not text blocks, which would read a destination's words as markup
+        assert {block["type"] for block in blocks} == {"RichTextBlock"}
+        runs = [run for block in blocks for run in block["inlines"]]
+        assert [run["text"] for run in runs] == [title, *lines]
+        assert {run["type"] for run in runs} == {"TextRun"}
+        assert runs[0]["color"] == colour
         assert attachment["content"]["actions"] == [
             {"type": "Action.OpenUrl", "title": "Open Airflow", "url": LINK},
         ]
@@ -209,6 +213,35 @@ def test_a_redirect_is_no_delivery(staging: Engine, hook: Webhook) -> None:
     told.use_channels(staging, [HOOK])
     told.raise_down(staging)
     assert set(told.send(staging).failed) == {"hook"}
+
+
+@pytest.mark.parametrize("asked", ["", "?redirect=yes"])
+def test_apprise_follows_no_redirect_either(
+    staging: Engine, hook: Webhook, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    service = {"path": hook.url.replace("http", "json") + f"/apprise{asked}"}
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", json.dumps({"conn_type": "apprise", "extra": {"config": service}}))
+    told.use_channels(staging, [{"connection": "chat"}])
+    told.raise_down(staging)
+    with Webhook() as elsewhere:
+        hook.status, hook.location = 307, elsewhere.url  # which keeps the method and the body
+        assert "Apprise could not deliver" in told.send(staging).failed["chat"]
+        assert (len(hook.bodies), elsewhere.bodies) == (1, [])
+
+
+def test_a_webhook_on_this_machine_is_not_reached_through_a_proxy(
+    staging: Engine, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Webhook() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AIRFLOW_CONN_HOOK", hook.connection(extra={}))
+        told.use_channels(staging, [HOOK])
+        told.raise_down(staging)
+        assert told.send(staging).told == 1
+        assert (hook.paths, proxy.paths) == (["/hook"], [])
 
 
 def test_the_secret_part_of_an_address_is_the_password_and_shows_nowhere(

@@ -53,6 +53,19 @@ def dead(staging: Engine, monkeypatch: pytest.MonkeyPatch) -> Items:
             {"queued_from": "2026-02-01T00:00:00Z", "queued_to": "2026-01-31T00:00:00Z"},
             "No item was queued both from and until these times: correct one of the two",
         ),
+        ({"states": [], "destinations": ["oracle"]}, "Nothing is selected: give States or Item numbers."),
+        ({"states": [], "item_ids": ["", " "]}, "Nothing is selected: give States or Item numbers."),
+        ({"states": ["dead", "queued"]}, "What is queued cannot be requeued: take it out of States."),
+        (
+            {"action": "cancel", "states": ["cancelled"], "reason": "why"},
+            "What is cancelled cannot be cancelled again: take it out of States.",
+        ),
+        ({"action": "cancel"}, "To cancel, a reason is needed: give it in Reason."),
+        (
+            {"min_age_hours": 5, "max_age_hours": 4},
+            "No item is at least 5 and at most 4 hours old: correct one of the two.",
+        ),
+        ({"item_ids": ["0"]}, "item_ids.0: Input should be greater than or equal to 1"),
     ],
 )
 def test_what_airflow_lets_through_is_refused(given: dict[str, Any], sentence: str) -> None:

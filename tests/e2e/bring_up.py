@@ -1,17 +1,18 @@
 """One running Airflow on the embedded PostgreSQL, over 100 000 items: brought up, made ready, and taken down."""
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 
 from tests.e2e import hundred_thousand
-from tests.e2e.running import RunningAirflow
+from tests.e2e.running import NEVER_BY_ITSELF, RunningAirflow
+from tests.free_port import free_port
+from tests.staging_roles import PANEL, TASKS, address_as, close, grant_to_roles
 from totara_bridge.local import airflow, postgres, processes, sandbox
 from totara_bridge.local.airflow_api import AirflowApi
 from totara_bridge.local.home import CHECKOUT, Home
@@ -20,19 +21,8 @@ from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.sandbox.totara.http.server import SandboxTotara
 from totara_bridge.staging.migrate import migrate
 
-#: Schedules that never come round while tests run: every run of a DAG is one that a test began.
 CONFIGURATION = f"""
-[extract]
-schedule = "0 0 29 2 *"
-[push]
-schedule = "0 0 29 2 *"
-[purge]
-schedule = "0 0 29 2 *"
-[watch]
-schedule = "0 0 29 2 *"
-[reconcile]
-schedule = "0 0 29 2 *"
-
+{NEVER_BY_ITSELF}
 [[sites]]
 code = "sbx"
 connection = "totara_sandbox"
@@ -75,7 +65,7 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
     started: list[subprocess.Popen[bytes]] = []
     try:
         with SandboxOracle() as oracle:
-            port = _free_port()
+            port = free_port()
             staging = server.ensure_database("bridge")
             metadata = server.ensure_database("airflow")
             variables = airflow.environment(home, port=port, metadata_url=metadata, staging_url=staging)
@@ -91,7 +81,7 @@ def running(root: Path, environment: Mapping[str, str]) -> Iterator[RunningAirfl
                 _start(home, server, _not_of_the_person(variables) | ours, started)
                 hundred_thousand.fill(staging)
                 with _totara_over_http(totara) as totara_port:
-                    _make_ready(home, server, up, totara_port)
+                    _make_ready(home, server, up, oracle.port, totara_port)
                     yield up
     finally:
         processes.stop(home)
@@ -132,17 +122,28 @@ def _start(
     migration = processes.start(home, "migrate", (processes.program("airflow"), "db", "migrate"), environment)
     started.append(migration)
     migrate(server.dsn("bridge").replace("postgresql://", "postgresql+psycopg://", 1))
+    addresses = _addresses_by_role(server)
     sandbox.fill_totara(server)
     processes.finish(home, "migrate", migration)
     for name, arguments in airflow.SERVICES.items():
-        started.append(processes.start(home, name, (processes.program("airflow"), *arguments), environment))
+        own = {**environment, "TOTARA_BRIDGE_DATABASE_URL": addresses[PANEL if name == "api-server" else TASKS]}
+        started.append(processes.start(home, name, (processes.program("airflow"), *arguments), own))
 
 
-def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow, totara_port: int) -> None:
+def _addresses_by_role(server: EmbeddedPostgres) -> Mapping[str, str]:
+    """The addresses of the staging database for each role of production: no service is its owner."""
+    owner = create_engine(server.dsn("bridge").replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+    grant_to_roles(owner.url.render_as_string(hide_password=False))
+    addresses = {role: address_as(owner, role).replace("+psycopg", "", 1) for role in (TASKS, PANEL)}
+    close(owner)
+    return addresses
+
+
+def _make_ready(home: Home, server: EmbeddedPostgres, up: RunningAirflow, oracle_port: int, totara_port: int) -> None:
     with AirflowApi(up.address, login=airflow.LOGIN, password=airflow.PASSWORD) as api:
         airflow.wait_until_healthy(home, api)
-        ports = {"oracle": up.oracle.port, "totara": totara_port}
-        sandbox.store_connections(api, server, ports, lambda _: None)
+        ports = {"oracle": oracle_port, "totara": totara_port}
+        sandbox.store_connections(api, sandbox.totara_address(server), ports, lambda _: None)
     up.log_in()
     _wait_for_dags(up)
 
@@ -155,10 +156,3 @@ def _wait_for_dags(up: RunningAirflow) -> None:
         time.sleep(0.2)
     for dag in files - {"push_completions"}:
         up.pause(dag, False)
-
-
-def _free_port() -> int:
-    """A TCP port on the loopback address where nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,9 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.window import CHROMIUM
 from tests.e2e.bring_up import running
 from tests.e2e.running import RunningAirflow
 from tests.receivers import Mailbox, Webhook
@@ -14,27 +12,27 @@ from tests.short_lived import new_folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs the one running Airflow after what brings up another."""
-    for item in (found := [item for item in items if "airflow_up" in getattr(item, "fixturenames", ())]):
-        item.add_marker(pytest.mark.timeout(600))  # whichever comes first brings it up
-    items.sort(key=found.__contains__)
+    """Whichever test comes first brings it up."""
+    for item in items:
+        if "airflow_up" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(600))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mailbox() -> Iterator[Mailbox]:
     """An SMTP server, the Connection ``alert_mail`` of the running Airflow."""
     with Mailbox() as taking:
         yield taking
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def webhook() -> Iterator[Webhook]:
     """An HTTP endpoint, the Connection ``alert_hook`` of the running Airflow."""
     with Webhook() as taking:
         yield taking
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_up(mailbox: Mailbox, webhook: Webhook) -> Iterator[RunningAirflow]:
     """A running Airflow over a staging database of 100 000 items, stopped when the tests end.
 
@@ -51,17 +49,6 @@ def airflow_up(mailbox: Mailbox, webhook: Webhook) -> Iterator[RunningAirflow]:
             yield up
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser without a screen; ended with its module: other tests have no use for Playwright's event loop."""
-    if not CHROMIUM.exists():
-        pytest.skip("No Chromium: on Debian, apt-get install chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 #: Some that were sent were not, and Oracle did not know their courses: a half may be tried again, a half is dead.

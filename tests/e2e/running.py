@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +18,27 @@ from sqlalchemy import NullPool, create_engine
 
 from totara_bridge import api_token
 from totara_bridge.local import airflow
-from totara_bridge.sandbox.oracle.server import SandboxOracle
+from totara_bridge.sandbox.oracle.orders import Orders
 from totara_bridge.staging.engine import Transaction
 
+#: Of bridge.toml: schedules that never come round while tests run, so every run of a DAG is one that a test began.
+NEVER_BY_ITSELF = """
+[extract]
+schedule = "0 0 29 2 *"
+[push]
+schedule = "0 0 29 2 *"
+[purge]
+schedule = "0 0 29 2 *"
+[watch]
+schedule = "0 0 29 2 *"
+[reconcile]
+schedule = "0 0 29 2 *"
+"""
+
 _ENDED = ("success", "failed")
+
+#: Of so many looks at a run one is at its tasks, too: each costs the processors that the run is on.
+_LOOKS = 10
 
 
 @dataclass(frozen=True)
@@ -36,7 +54,7 @@ class Run:
 class RunningAirflow:
     """The REST API with the login of a local run, and the staging database behind it; for ``with``."""
 
-    def __init__(self, port: int, *, staging: str, totara: str, oracle: SandboxOracle, logs: Path) -> None:
+    def __init__(self, port: int, *, staging: str, totara: str, oracle: Orders, logs: Path) -> None:
         """Nothing is asked yet.
 
         :param staging: the address of the staging database, ``postgresql://…``.
@@ -60,9 +78,12 @@ class RunningAirflow:
         """Close its connections."""
         self._session.close()
 
-    def log_in(self) -> None:
-        """As anybody with the printed login can."""
-        login = {"username": airflow.LOGIN, "password": airflow.PASSWORD}
+    def log_in(self, password: str = airflow.PASSWORD) -> None:
+        """As anybody with the printed login can.
+
+        :param password: of production's `admin`.
+        """
+        login = {"username": airflow.LOGIN, "password": password}
         answer = self._session.post(f"{self.address}/auth/token", json=login, timeout=60)
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
@@ -89,15 +110,17 @@ class RunningAirflow:
     def end_of(self, dag: str, run: str) -> Run:
         """Wait for the end of a run, none of whose tasks may need a second try."""
         path = f"dags/{dag}/dagRuns/{run}"
-        while True:
+        for look in count(1):
             state = self.api("GET", path)["state"]
-            tasks = {task["task_id"]: task for task in self.api("GET", f"{path}/taskInstances")["task_instances"]}
-            found = Run(dag, run, state, tasks)
-            again = [task for task, told in tasks.items() if told["state"] == "up_for_retry"]
-            assert not again, {task: self.sentences(found, task) for task in again}
-            if state in _ENDED:
-                return found
-            time.sleep(0.2)  # Airflow has no event to wait for
+            if state in _ENDED or look % _LOOKS == 0:
+                tasks = {task["task_id"]: task for task in self.api("GET", f"{path}/taskInstances")["task_instances"]}
+                found = Run(dag, run, state, tasks)
+                again = [task for task, told in tasks.items() if told["state"] == "up_for_retry"]
+                assert not again, {task: self.sentences(found, task) for task in again}
+                if state in _ENDED:
+                    return found
+            time.sleep(0.4)  # Airflow has no event to wait for
+        raise AssertionError
 
     def run(self, dag: str, **conf: Any) -> Run:
         """Run a DAG to its end, which must be a good one."""
@@ -176,8 +199,8 @@ class RunningAirflow:
     @contextmanager
     def staging_down(self) -> Iterator[None]:
         """A time in which the staging database ends all connections and takes none; Airflow's own is up."""
-        server, name = self.staging.replace("/bridge?", "/postgres?"), "bridge"
-        with psycopg.connect(server, autocommit=True) as connection:
+        name = "bridge"
+        with psycopg.connect(self.staging, dbname="postgres", autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             try:
                 connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy import URL, Engine, create_engine
 
 from tests.bridge import Bridge
+from tests.free_port import free_port
 from tests.life import World, let_live
 from tests.short_lived import new_folder
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -24,13 +24,6 @@ from totara_bridge.staging.migrate import migrate
 _PASSWORD = "admin-Pa55word"
 #: Daemons are not on everybody's PATH.
 _PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-
-
-def free_port() -> int:
-    """A TCP port on the loopback address where nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

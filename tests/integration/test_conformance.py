@@ -87,15 +87,15 @@ def forgets(*, by_header: bool) -> Callable[[], Wrong]:
 
     def make() -> Wrong:
         headers: set[str] = set()
+        one_by_one = threading.Lock()
         numbers = itertools.count()
 
         def wrong(call: Call) -> Answer:
-            answer = call.right()
-            if "token" in call.path or not answer.results:
-                return answer
-            again = call.headers["idempotency-key"] in headers
-            headers.add(call.headers["idempotency-key"])
-            if again is not by_header:
+            with one_by_one:  # of several at once, the first is the one that stores
+                answer = call.right()
+                again = (header := call.headers.get("idempotency-key", "")) in headers
+                headers.add(header)
+            if "token" in call.path or not answer.results or again is not by_header:
                 return answer
             for result in (results := answer.results):
                 if result["status"] == "duplicate":

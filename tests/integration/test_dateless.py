@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from tests.bridge import Bridge
 from totara_bridge.extract.run import Extracted
-from totara_bridge.staging.migrate import alembic_config, migrate
+from totara_bridge.staging.migrate import migrate
+from totara_bridge.staging.revision import alembic_config
 from totara_bridge.totara.query import ReadQuery
 
 Pair = tuple[int, int]

@@ -49,8 +49,8 @@ def test_the_life_of_the_learner_has_left_something_in_every_table(world: World)
     """Or the other tests would show nothing."""
     rows = of_learner(everything(world.bridge), world.zoe)
     assert {table for table, them in rows.items() if not them} == {
-        "alert", "alert_notice", "api_token", "api_token_pace", "audit_log", "baseline", "course", "crawl",
-        "delivery_hour", "destination_state", "erased_learner", "export_log", "extract_hour", "item_count",
+        "alert", "alert_notice", "api_token", "api_token_pace", "audit_log", "baseline", "compatibility", "course",
+        "crawl", "delivery_hour", "destination_state", "erased_learner", "export_log", "extract_hour", "item_count",
         "loaded_file", "payload_template", "reconciled_count", "reconciliation", "setting", "site", "watermark",
     }  # fmt: skip
     assert {row["state"] for row in rows["export_queue"]} == {"queued", "failed", "dead", "cancelled", "sent", "held"}

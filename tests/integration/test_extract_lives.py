@@ -308,7 +308,7 @@ def test_all_is_found_and_comes_once(databases: Databases, receiver: SandboxOrac
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=EXAMPLES or 15,
+            max_examples=EXAMPLES or 9,
             stateful_step_count=30,
             deadline=None,
             derandomize=not EXAMPLES,

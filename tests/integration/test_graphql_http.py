@@ -18,7 +18,8 @@ from totara_bridge.totara.connection import TotaraConnection
 from totara_bridge.totara.http import Answer, TooManyRequests, TotaraHttp
 
 SECRET = "s3cr3t-t0ken"
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: Application/JSON; charset=utf-8\r\n"
+#: The server closes after each answer, and says so: whoever asks next must not find the connection half gone.
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: Application/JSON; charset=utf-8\r\n"
 WHOLE = HEAD + b"Date: Sat, 21 Nov 2026 19:39:02 GMT\r\nContent-Length: 2\r\n\r\n{}"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.bridge import DESTINATION, Bridge
 from totara_bridge.errors import BridgeError, OracleRefused
-from totara_bridge.oracle.redaction import REDACTED
+from totara_bridge.hidden import REDACTED
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 

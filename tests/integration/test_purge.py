@@ -666,7 +666,7 @@ def test_whatever_else_is_done_a_purge_makes_nothing_go_twice_or_late(database: 
     run_state_machine_as_test(
         PurgedLife,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -198,8 +198,9 @@ def test_a_source_that_knows_less_is_compared_in_what_it_says(
     bridge: Bridge, gives: Gives, day: str | None, whole: bool
 ) -> None:
     said = [Said(user, 9, day=day) for user in (3, 4, 5)] + [Said(6, 9, "not_started")]
+    seen = bridge.now.date()
     source = told(bridge, said, gives, whole=whole, zone=ZoneInfo("Europe/Berlin"))
-    seen, before = bridge.now.date(), all_else(bridge)
+    before = all_else(bridge)
     bridge.later(days=2)
     assert numbers(reconcile(bridge, source=source)) == NONE
     assert counts(bridge) == [(date(2026, 3, 7) if day else seen, 3, 0, 0)]

@@ -3,6 +3,7 @@
 import os
 import time
 import tracemalloc
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from totara_bridge.errors import ConfigurationInvalid, TotaraRefused, TotaraUnav
 from totara_bridge.sandbox.totara.report_builder import Schedule
 from totara_bridge.totara.report import Report
 from totara_bridge.totara.report_file import ReportFileSource, check
+from totara_bridge.totara.report_file.folder import files, open_file
 from totara_bridge.totara.source import Dates
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "reports"
@@ -73,6 +75,33 @@ def test_links_that_lead_nowhere_and_folders_stop_no_file(exports: Exports) -> N
     path.with_name("gone.csv").symlink_to(path.with_name("nowhere.csv"))
     path.with_name("folder.csv").mkdir()
     assert exports.extract().read == 1
+
+
+def test_a_link_to_a_file_is_no_report(exports: Exports, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("what only this user may read\n")
+    os.utime(elsewhere, (1_790_000_000,) * 2)
+    link = exports.folder / "admin" / "link.csv"
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    assert files(str(exports.folder)) == files(exports.connection.report.place) == []
+    assert exports.extract().read == 0
+    assert check(connection(str(link))) == f"There is no report file at {link} yet: an empty report writes none."
+
+
+def test_a_link_that_takes_a_files_place_meanwhile_is_not_followed(exports: Exports) -> None:
+    path = exports.put("report.csv", f"{HEADER}\n{SOUND}\n")
+    [found] = files(str(path))
+    path.rename(moved := path.with_suffix(".moved"))
+    path.symlink_to(moved)
+    with ExitStack() as opened:
+        assert open_file(found, opened) is None
+
+
+def test_a_folder_that_is_a_link_is_read(exports: Exports) -> None:
+    path = exports.put("report.csv", f"{HEADER}\n{SOUND}\n")
+    exports.folder.joinpath("linked").symlink_to(path.parent)
+    assert [each.name for each in files(str(exports.folder / "linked"))] == ["report.csv"]
 
 
 def test_a_name_that_is_no_text_is_shown_as_far_as_it_can_be(exports: Exports) -> None:

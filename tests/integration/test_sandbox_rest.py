@@ -11,7 +11,7 @@ import pytest
 import requests
 from sqlalchemy import Engine, text
 
-from tests.integration.conftest import free_port
+from tests.free_port import free_port
 from totara_bridge.sandbox.totara.actions import TotaraActs
 from totara_bridge.sandbox.totara.http.server import SandboxTotara
 from totara_bridge.sandbox.totara.http.site import Fault

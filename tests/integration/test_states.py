@@ -291,7 +291,7 @@ def test_every_move_is_in_the_table_and_nothing_is_lost(database: Items) -> None
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=60,
+            max_examples=45,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

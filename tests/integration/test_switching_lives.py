@@ -44,7 +44,7 @@ def test_each_completion_is_one_instance_in_the_end(databases: Databases) -> Non
     numbers = count(1)
 
     @settings(
-        max_examples=EXAMPLES or 12,
+        max_examples=EXAMPLES or 8,
         deadline=None,
         derandomize=not EXAMPLES,
         database=None,

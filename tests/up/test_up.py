@@ -7,7 +7,6 @@ of the bridge is asked what it did.
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import psycopg
 import pytest
 import requests
 
+from tests.free_port import free_ports
 from tests.short_lived import new_folder
 from tests.web.puller import Puller
 from totara_bridge.local.airflow_api import AirflowApi
@@ -118,7 +118,7 @@ class Up:
 def first() -> Iterator[tuple[Up, str]]:
     """A local run from nothing, and what it printed."""
     home = new_folder("tbe")
-    up = Up(home, _free_port(), _free_port(), _free_port())
+    up = Up(home, *free_ports(3))
     began = up.command("up")
     assert began.returncode == 0, began.stdout + began.stderr
     yield up, began.stdout
@@ -244,9 +244,3 @@ def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     return session
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
