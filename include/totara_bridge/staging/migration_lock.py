@@ -1,4 +1,4 @@
-"""What a migration that changes several tables locks, all at once, so that of two that wait for each other it gives up."""
+"""Locking what a migration changes all at once, so that of two that wait for each other it is the one to give up."""
 
 from alembic import op
 
