@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine, NullPool, create_engine
 
@@ -34,6 +35,12 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tbtest-airflow-", dir=PLAC
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "as long as the hash of a signature, or there would be a warning of each"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "dags")
+
+#: The same examples each time, however slow or busy the machine is.
+settings.register_profile(
+    "bridge", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("bridge")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -152,10 +159,31 @@ def copy_of(postgres: EmbeddedPostgres, administrator: psycopg.Connection) -> It
         administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
+@pytest.fixture(scope="session")
+def has_read(administrator: psycopg.Connection, prepare: Callable[[str], Bridge], staging_template: str) -> str:
+    """A staging database to copy, into which the sandbox Totara was extracted: that takes longer than a copy."""
+    administrator.execute(f"CREATE DATABASE has_read TEMPLATE {staging_template}")
+    prepare("has_read").extract()
+    return "has_read"
+
+
+@pytest.fixture(scope="session")
+def prepare(postgres: EmbeddedPostgres, totara_template: str) -> Callable[[str], Bridge]:
+    """A bridge over a staging database that is to be copied; it keeps no connections."""
+
+    def bridge(staging: str) -> Bridge:
+        both = (staging, totara_template)
+        return Bridge(*(create_engine(_driver(postgres.dsn(each)), poolclass=NullPool) for each in both))
+
+    return bridge
+
+
 @pytest.fixture
-def staging(copy_of: Callable[[str], Engine], staging_template: str) -> Engine:
-    """An empty staging database."""
-    return copy_of(staging_template)
+def staging(request: pytest.FixtureRequest, copy_of: Callable[[str], Engine]) -> Engine:
+    """A staging database: an empty one, or what the mark ``staging`` of the test or its module says."""
+    mark = request.node.get_closest_marker("staging")
+    template = {"empty": "staging_template", "has_read": "has_read"}[mark.args[0] if mark else "empty"]
+    return copy_of(request.getfixturevalue(template))
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ class Done:
 
 def press(at: Window, testid: str) -> Locator:
     """Press a button that asks something; the dialog that it asks with."""
+    at.page.wait_for_load_state("networkidle")  # whatever the host still loads takes the dialog down
     at.root.get_by_test_id(testid).click()
     dialog = at.page.get_by_test_id("dialog")
     expect(dialog).to_be_visible()

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +17,9 @@ from totara_bridge.settings import Settings
 from totara_bridge.staging.engine import staging_engine
 
 DRAINED = "drained"
+
+#: What is in its log once SIGTERM has come to it.
+TOLD = "told to stop"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,13 @@ class Report:
 def run(orders: Orders, parent: "Connection[Report, None]") -> None:
     """Drain once; SIGTERM ends it cleanly."""
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def told(*_: object) -> None:
+        stop.set()
+        with orders.log.open("a") as log:  # not by logging, which may be what the signal came into
+            log.write(f"{TOLD}\n")
+
+    signal.signal(signal.SIGTERM, told)
     logging.basicConfig(filename=orders.log, level=logging.INFO, format="%(process)d %(threadName)s %(message)s")
     try:
         report = Report(DRAINED, counts=_drain(orders, stop))
@@ -53,7 +62,7 @@ def run(orders: Orders, parent: "Connection[Report, None]") -> None:
 
 
 def _drain(orders: Orders, stop: threading.Event) -> dict[str, int]:
-    tokens = TokenHolder(orders.access)
+    tokens = TokenHolder(replace(orders.access, timeout=30))  # for which there is time, whatever the timeout is
     plan = DrainPlan(
         destination=DESTINATION,
         settings=orders.settings,

@@ -1,10 +1,12 @@
 """A sender that is killed at any moment loses nothing, and nothing has an effect twice."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.chaos.matrix import Conclude
 from tests.chaos.scene import Scene
-from tests.chaos.sender import DRAINED
+from tests.chaos.sender import DRAINED, TOLD
 from tests.chaos.staging import ITEMS
 
 #: What a sender has under way: open requests, items in each and in all of them.
@@ -71,11 +73,12 @@ def test_killed_after_the_answer_while_it_commits(
     assert conclude().duplicates == duplicates
 
 
-def test_stopped_by_sigterm(scene: Scene, conclude: Conclude) -> None:
+def test_stopped_by_sigterm(scene: Scene, conclude: Conclude, tmp_path: Path) -> None:
     scene.oracle.faults({"action": {"hang": "after"}})
     sender = scene.start()
     scene.oracle.wait(in_flight=OPEN, keys_stored=POSTED)
     sender.terminate()
+    scene.until("it was told", lambda: TOLD in (tmp_path / "senders.log").read_text())
     scene.oracle.faults()
     scene.oracle.release()
     report = sender.report()

@@ -1,6 +1,7 @@
 """The DAGs: every file parses, follows the policy, and its tasks do the work in Airflow's own task runner."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,10 @@ def test_a_permanent_error_fails_at_once_and_a_transient_one_is_retried(dags: di
 
 
 def test_extract_backfill_and_push_deliver_everything_once(
-    airflow: Bridge, dags: dict[str, DAG], oracle: SandboxOracle
+    airflow: Bridge, dags: dict[str, DAG], oracle: SandboxOracle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    half_a_day_on = f"{airflow.now + timedelta(hours=12):%H:%M:%S}"  # no extract is to compare everything again
+    monkeypatch.setenv("TOTARA_BRIDGE_EXTRACT__FULL_COMPARE", half_a_day_on)
     extract, backfill, push = (dags[f"{name}_completions"] for name in ("extract", "backfill", "push"))
     first = run(extract)
     assert first["state"] == "success"

@@ -1,6 +1,7 @@
 """When DAGs run and when they do not: schedules, a site's turn, a destination that is switched off, a paused DAG."""
 
 import logging
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,12 @@ from airflow.models.dag import DagModel
 from airflow.sdk import DAG, CronTriggerTimetable
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.utils.session import create_session
+from croniter import croniter
 from sqlalchemy import text
 
 from tests.bridge import Bridge
 from tests.dags.dag_run import BY_SCHEDULE, DAGS, run
+from tests.e2e.running import NEVER_BY_ITSELF
 from totara_bridge.orchestration.paused import paused
 from totara_bridge.orchestration.switches import warn_if_off
 from totara_bridge.orchestration.tasks.extract import extract_site
@@ -72,6 +75,14 @@ def test_the_schedules_are_those_of_bridge_toml(configure: Configure) -> None:
     assert {type(found[name]).__name__ for name in by_hand} == {"NullTimetable"}
 
 
+def test_what_other_tests_take_for_never_has_not_come_since_the_dags_begin() -> None:
+    lines = {each["schedule"] for each in tomllib.loads(NEVER_BY_ITSELF).values()}
+    last = max(croniter(line, datetime.now(UTC)).get_prev(datetime) for line in lines)
+    begin = min(dag.start_date for dag in DagBag(dag_folder=DAGS).dags.values() if dag.start_date)
+    # Airflow begins a run of it when a DAG is unpaused
+    assert last < begin, f"move the start_date of all DAGs beyond {last}"
+
+
 # a site's turn
 
 
@@ -85,8 +96,12 @@ def test_a_site_is_read_when_its_turn_has_come(airflow: Bridge, configure: Confi
     configure(SITE + rhythm)
     now = datetime.now(UTC)
     extract_site("sbx", {}, _Announced(), BY_SCHEDULE)  # never read yet: at once
-    last_read(airflow, now.replace(hour=0, minute=0, second=1) if "schedule" in rhythm else now - timedelta(hours=20))
-    with pytest.raises(AirflowSkipException, match=r"Its next turn is at \d{4}-\d\d-\d\d \d\d:\d\d \(UTC\)\.$"):
+    if "schedule" in rhythm:  # a day ahead: midnight may come before the site is asked for
+        read, turn = now + timedelta(days=1), f"{now + timedelta(days=2):%Y-%m-%d} 00:00"
+    else:
+        read, turn = now - timedelta(hours=20), f"{now + timedelta(hours=4):%Y-%m-%d %H:%M}"
+    last_read(airflow, read)
+    with pytest.raises(AirflowSkipException, match=rf"Its next turn is at {turn} \(UTC\)\.$"):
         extract_site("sbx", {}, _Announced(), BY_SCHEDULE)
     assert (
         extract_site("sbx", {"sites": ["sbx"]}, _Announced(), BY_SCHEDULE)["completions_created"] == 0

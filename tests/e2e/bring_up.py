@@ -44,6 +44,9 @@ PEOPLE = {"viewer": "vera", "user": "uma", "op": "olaf"}
 
 #: The files of DAGs do not change while tests run, and a test waits for the scheduler more often than it works.
 _QUICK = {
+    # the first read of all files is beside whatever else starts now; by default one of 30 seconds is an error
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "400",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
 }

@@ -49,6 +49,7 @@ def test_what_is_old_is_deleted_and_nothing_else(airflow_up: RunningAirflow) -> 
     assert airflow_up.count(orphans) == 0
 
     again = airflow_up.counts(airflow_up.run(DAG, sent_days=200, log_days=300), TASK)
+    again.pop("kept_bodies")  # of another age
     assert sum(again.values()) <= _came_of_age(left, airflow_up.now())
 
 

@@ -72,6 +72,7 @@ def test_a_value_is_written(page: Page, name: str, given: object, expected: str)
         ("2026-11-22T02:16:33Z", "Asia/Tokyo", "en-GB", "22 Nov 2026, 11:16:33"),
         ("2026-11-22T02:16:33.123456+00:00", "America/New_York", "de", "21. Nov. 2026, 21:16:33"),
         ("2026-11-22T00:00:00Z", "UTC", "en-GB", "22 Nov 2026, 00:00:00"),
+        ("2026-09-05T00:00:00Z", "UTC", "en-GB", "5 Sept 2026, 00:00:00"),
         ("no time", "UTC", "en-GB", "–"),
         (None, "UTC", "en-GB", "–"),
     ],

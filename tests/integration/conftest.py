@@ -27,6 +27,20 @@ _PROGRAMS = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/loca
 
 
 @pytest.fixture(scope="session")
+def has_queued(administrator: psycopg.Connection, prepare: Callable[[str], Bridge], has_read: str) -> str:
+    """A staging database to copy, in which all of the sandbox Totara's past is queued."""
+    administrator.execute(f"CREATE DATABASE has_queued TEMPLATE {has_read}")
+    prepare("has_queued").backfill()
+    return "has_queued"
+
+
+@pytest.fixture
+def queued(copy_of: Callable[[str], Engine], has_queued: str, totara: Engine) -> Bridge:
+    """A bridge with the whole past in its queue: 998 items."""
+    return Bridge(copy_of(has_queued), totara)
+
+
+@pytest.fixture(scope="session")
 def tcp_postgres() -> Iterator[URL]:
     """A PostgreSQL on a loopback port, with passwords and without TLS: the address of its superuser.
 

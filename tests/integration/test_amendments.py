@@ -11,6 +11,8 @@ from totara_bridge.extract.enqueue import Wants
 from totara_bridge.route import Route
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
+pytestmark = pytest.mark.staging("has_read")
+
 Pair = tuple[int, int]
 MOVED = 1_600_000_000
 
@@ -19,8 +21,6 @@ MOVED = 1_600_000_000
 def delivered(bridge: Bridge, oracle: SandboxOracle) -> Pair:
     """A completion that Oracle has, which wants corrections and withdrawals."""
     bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, corrections=True, withdrawals=True)])
-    bridge.extract()
-    bridge.later(minutes=1)
     pair = bridge.totara.pair_with(status=25)
     bridge.totara.complete(*pair)
     assert bridge.extract().queued == 1
@@ -134,6 +134,7 @@ def test_a_destination_whose_route_takes_the_site_no_more_hears_of_what_it_has_a
     assert bridge.extract().withdrawals == 1
 
 
+@pytest.mark.staging("empty")
 def test_a_destination_whose_route_never_took_the_site_gets_no_baseline_there(bridge: Bridge) -> None:
     elsewhere = Wants("elsewhere", route=Route(sites=("other",), audiences=("nowhere",)))
     bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION), elsewhere])

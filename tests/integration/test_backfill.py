@@ -18,13 +18,14 @@ from totara_bridge.staging import by_hand
 from totara_bridge.staging import trace as staged
 from totara_bridge.template import DEFAULT, Field, Template
 
+pytestmark = pytest.mark.staging("has_read")
+
 ALL = 998
 
 
 @pytest.fixture
 def extracted(bridge: Bridge) -> Bridge:
     """A bridge with the whole past staged and nothing queued."""
-    bridge.extract()
     return bridge
 
 

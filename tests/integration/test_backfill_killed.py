@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 from tests.bridge import DESTINATION, Bridge
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
+pytestmark = pytest.mark.staging("has_read")
+
 ALL = 998
 SLICE = 100
 WaitUntil = Callable[[Callable[[], bool]], None]
@@ -77,7 +79,6 @@ def kill(process: subprocess.Popen[str], bridge: Bridge, wait_until: WaitUntil) 
 @pytest.fixture
 def extracted(bridge: Bridge) -> Bridge:
     """A bridge with the whole past staged and nothing queued."""
-    bridge.extract()
     return bridge
 
 

@@ -14,6 +14,8 @@ from totara_bridge.staging.migrate import migrate
 from totara_bridge.staging.revision import alembic_config
 from totara_bridge.totara.query import ReadQuery
 
+pytestmark = pytest.mark.staging("has_read")
+
 Pair = tuple[int, int]
 MOVED = 1_600_000_000
 
@@ -21,8 +23,6 @@ MOVED = 1_600_000_000
 @pytest.fixture
 def extracted(bridge: Bridge) -> Bridge:
     """A bridge that knows its Totara."""
-    bridge.extract()
-    bridge.later(minutes=1)
     return bridge
 
 
@@ -270,6 +270,7 @@ def test_an_archived_completion_that_loses_its_date_is_no_loss(extracted: Bridge
     assert the_instance(extracted, pair)["time_completed"] is None
 
 
+@pytest.mark.staging("empty")
 def test_completions_first_seen_archived_are_instances_too(bridge: Bridge) -> None:
     pair = bridge.totara.pair_with(status=25)
     bridge.totara.complete_without_date(*pair)
@@ -337,6 +338,7 @@ def test_shown_alone_by_a_wider_query_it_is_past_and_a_backfill_finds_it(bridge:
     ]
 
 
+@pytest.mark.staging("empty")
 def test_found_by_the_first_extract_after_the_upgrade_that_stages_them_they_are_past(bridge: Bridge) -> None:
     dateless, dated, news = [bridge.totara.pair_with(status=25, nth=nth) for nth in (0, 20, 40)]
     bridge.totara.complete_without_date(*dateless)

@@ -237,6 +237,7 @@ def happens_in_totara(world: World) -> None:
 
 def test_nothing_brings_the_learner_back(world: World) -> None:
     world.erase()
+    erased_on = f"{world.bridge.now:%Y-%m-%d}"
     kept = of_learner(everything(world.bridge), world.zoe)
     received = world.oracle.times_received()
     happens_in_totara(world)
@@ -250,7 +251,7 @@ def test_nothing_brings_the_learner_back(world: World) -> None:
             world.bridge.backfill(destination=destination, resend=again)
     assert by_hand_all(world) == 0
     [(line, reason)] = number(world, world.zoe, "ORCL-AGAIN")
-    assert (line, reason) == (2, f"its learner was erased on {world.bridge.now:%Y-%m-%d}")
+    assert (line, reason) == (2, f"its learner was erased on {erased_on}")
     world.bridge.later(days=1)
     world.bridge.push(world.oracle, settings=SETTINGS)
     assert of_learner(everything(world.bridge), world.zoe) == kept

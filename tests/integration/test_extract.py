@@ -1,6 +1,8 @@
 """What an extract stages, queues and reports, for everything that a Totara does to a completion."""
 
 import time
+from dataclasses import replace
+from datetime import time as time_of_day
 from datetime import timedelta
 
 import pytest
@@ -226,6 +228,7 @@ def test_the_full_compare_finds_what_the_log_missed(extracted: Bridge) -> None:
 
 
 def test_everything_is_compared_once_a_day(extracted: Bridge) -> None:
+    extracted.plan = replace(extracted.plan, full_compare_at=time_of_day(2, 30))
     extracted.now = extracted.now.replace(hour=2, minute=0) + timedelta(days=1)
     extracted.extract()
     extracted.now = extracted.now.replace(hour=2, minute=29) + timedelta(days=1)

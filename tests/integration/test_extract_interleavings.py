@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -165,14 +166,20 @@ def test_an_older_look_at_totara_never_undoes_a_newer_one(extracted: Bridge) -> 
     queued(extracted)
 
 
-def test_totara_is_let_go_of_before_anything_waits(extracted: Bridge) -> None:
+def test_totara_is_let_go_of_before_anything_waits(
+    extracted: Bridge, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
     extracted.totara.complete(*extracted.totara.pair_with(status=25))
-    name = extracted.totara.engine.url.database
-    totara(extracted, f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '300ms'")
-    other = extracted.staging.connect()
-    completion.begin_merge(other)  # another site's first load
-    threading.Timer(1, other.close).start()
-    assert extracted.extract().queued == 1
+    sessions = "SELECT state FROM pg_stat_activity WHERE datname = :name AND state LIKE 'idle in transaction%'"
+    waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as pool, extracted.staging.connect() as other:
+        completion.begin_merge(other)  # another site's first load
+        extracting = pool.submit(extracted.extract)
+        wait_until(lambda: extracting.done() or bool(extracted.rows(waiting)))
+        assert not extracting.done()
+        assert extracted.rows(sessions, name=extracted.totara.engine.url.database) == []
+        other.close()
+        assert extracting.result().queued == 1
 
 
 def test_what_is_completed_between_a_backfill_and_the_first_extract_is_queued(extracted: Bridge) -> None:

@@ -17,6 +17,8 @@ from totara_bridge.staging import completion, mapping
 from totara_bridge.staging.mapping import Mapping, MappingKind
 from totara_bridge.template import DEFAULT, Field, Template
 
+pytestmark = pytest.mark.staging("has_read")
+
 Pair = tuple[int, int]
 
 NUMBERS = {
@@ -37,8 +39,6 @@ WANTS = Wants(DESTINATION, corrections=True, withdrawals=True, template=numbered
 def bridge(bridge: Bridge) -> Bridge:
     """A bridge past its baseline, to a destination that has numbers of its own for learners and courses."""
     bridge.plan = replace(bridge.plan, destinations=[WANTS])
-    bridge.extract()
-    bridge.later(minutes=1)
     return bridge
 
 

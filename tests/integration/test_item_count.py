@@ -243,6 +243,9 @@ class TestAddingUp:
         for _ in range(4):
             items.acknowledge(items.claim(2))
         items.queued(2, destination="fusion", lane=Lane.BACKFILL)
+        # a minute, or an hour, may have ended meanwhile: there would be a row more of each
+        items.sql("UPDATE bridge.item_count SET at = (SELECT min(at) FROM bridge.item_count WHERE grain = 0) "
+                  "WHERE grain = 0")  # fmt: skip
 
     def test_each_grain_becomes_the_next_and_nothing_else_changes(self, items: Items) -> None:
         self.some_life(items)

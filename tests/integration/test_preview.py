@@ -20,6 +20,8 @@ from totara_bridge.staging import mapping, payload_template
 from totara_bridge.staging.mapping import Mapping
 from totara_bridge.template import DEFAULT, Template
 
+pytestmark = pytest.mark.staging("has_read")
+
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BRIDGE_TOML = """
 [[sites]]
@@ -41,7 +43,6 @@ version = 2
 @pytest.fixture
 def staged(bridge: Bridge) -> Bridge:
     """A bridge that has extracted the captured site, and queued nothing of its past."""
-    bridge.extract()
     return bridge
 
 
@@ -155,6 +156,7 @@ def test_the_command_prints_the_items_and_what_would_become_of_them(
     assert capsys.readouterr().out.count("template default/2: would be queued\n{") == 5
 
 
+@pytest.mark.staging("empty")
 def test_the_command_says_when_there_is_nothing_to_show(
     bridge: Bridge, configure: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +247,7 @@ def test_constants_that_are_written_otherwise_are_another_definition(staging: En
         register(staging, second)
 
 
+@pytest.mark.staging("empty")
 def test_two_processes_that_use_it_first_agree(staging: Engine) -> None:
     waiting = threading.Barrier(8)
     refused: list[ConfigurationInvalid] = []

@@ -11,11 +11,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.bridge import DESTINATION, SETTINGS, Bridge
+from tests.bridge import DESTINATION, FOUR_IN_FLIGHT, SETTINGS, Bridge
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.push.flow import FAILURES_TO_ISOLATE, wait_before_retry
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
+
+pytestmark = pytest.mark.staging("has_read")
 
 ALL = 998
 FIRST: dict[str, object] = {"next": 1}
@@ -23,29 +25,16 @@ ALWAYS: dict[str, object] = {}
 
 
 @pytest.fixture
-def queued(bridge: Bridge) -> Bridge:
-    """A bridge with the whole past in its queue."""
-    bridge.extract()
-    assert bridge.backfill().queued == ALL
-    return bridge
-
-
-@pytest.fixture
 def one(bridge: Bridge) -> Bridge:
     """A bridge with one item in its queue."""
-    bridge.extract()
-    bridge.totara.complete(*bridge.totara.pair_with(status=25))
-    assert bridge.extract().queued == 1
+    bridge.queue_new(1)
     return bridge
 
 
 @pytest.fixture
 def ten(bridge: Bridge) -> Bridge:
     """A bridge with ten items in its queue."""
-    bridge.extract()
-    for pair in [bridge.totara.pair_with(status=25, nth=n) for n in range(10)]:
-        bridge.totara.complete(*pair)
-    assert bridge.extract().queued == 10
+    bridge.queue_new(10)
     return bridge
 
 
@@ -287,9 +276,9 @@ def test_retry_after_is_honoured_by_all(ten: Bridge, oracle: SandboxOracle) -> N
 def test_a_destination_that_is_down_is_left_alone_for_a_while(queued: Bridge, oracle: SandboxOracle) -> None:
     oracle.faults(fault(ALWAYS, status=503))
     with pytest.raises(OracleUnavailable, match=r"failed several times in a row.*503.*Nothing is lost"):
-        queued.push(oracle)
+        queued.push(oracle, settings=FOUR_IN_FLIGHT)
     asked = len(oracle.requests(limit=1000))
-    assert asked < 3 + 2 * SETTINGS.requests_in_flight
+    assert asked < 3 + 2 * FOUR_IN_FLIGHT.requests_in_flight
     assert queued.push(oracle).requests == 0
     oracle.faults()
     queued.later(minutes=3)
@@ -307,6 +296,7 @@ def test_a_closed_connection_sends_again_under_the_same_key(one: Bridge, oracle:
 def test_a_timeout_sends_again_under_the_same_key(one: Bridge, oracle: SandboxOracle) -> None:
     oracle.faults(fault(FIRST, hang="after"))
     assert one.push(oracle, timeout=0.5).failed == 1
+    oracle.wait(keys_stored=1)  # what it has not stored yet would hang after the release
     oracle.release()
     assert one.push_later(oracle).sent == 1
     assert len(oracle.stored_keys()) == 1
@@ -344,9 +334,13 @@ def test_a_clean_stop_returns_the_leases(queued: Bridge, oracle: SandboxOracle) 
     oracle.faults(fault(ALWAYS, hang="before"))
     stop = threading.Event()
     result: list[dict[str, int]] = []
-    thread = threading.Thread(target=lambda: result.append(queued.push(oracle, stop=stop).counts()))
+
+    def push() -> None:
+        result.append(queued.push(oracle, settings=FOUR_IN_FLIGHT, stop=stop).counts())
+
+    thread = threading.Thread(target=push)
     thread.start()
-    oracle.wait(in_flight=SETTINGS.requests_in_flight)
+    oracle.wait(in_flight=FOUR_IN_FLIGHT.requests_in_flight)
     stop.set()
     oracle.faults()
     oracle.release()
@@ -360,10 +354,10 @@ def test_a_clean_stop_returns_the_leases(queued: Bridge, oracle: SandboxOracle) 
 KILLED = """
 import sys
 from sqlalchemy import create_engine
-from tests.bridge import Bridge
+from tests.bridge import FOUR_IN_FLIGHT, Bridge
 bridge = Bridge(create_engine(sys.argv[1], pool_size=8), create_engine(sys.argv[2]))
 class Oracle: url, token_url, client_id, client_secret = sys.argv[3:7]
-bridge.push(Oracle)
+bridge.push(Oracle, settings=FOUR_IN_FLIGHT)
 """
 
 
@@ -372,16 +366,18 @@ def test_killed_while_a_request_is_open_it_loses_and_doubles_nothing(
 ) -> None:
     oracle.faults(fault(FIRST, hang="after"))
     urls = [queued.staging.url.render_as_string(False), queued.totara.engine.url.render_as_string(False)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", KILLED, *urls, oracle.url, oracle.token_url, oracle.client_id,
          oracle.client_secret],
         env=os.environ | {"PYTHONPATH": os.getcwd()},
-    )  # fmt: skip
-    oracle.wait(in_flight=1)
-    wait_until(lambda: queued.states().get("sent", 0) == ALL - SETTINGS.batch_size)
-    assert queued.states()["sending"] == SETTINGS.batch_size
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    ) as process:  # fmt: skip
+        try:
+            oracle.wait(in_flight=1)
+            wait_until(lambda: queued.states().get("sent", 0) == ALL - SETTINGS.batch_size)
+            assert queued.states()["sending"] == SETTINGS.batch_size
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
     oracle.release()
     assert queued.push(oracle).sent == 0, "the lease still runs"
     queued.later(minutes=5)

@@ -27,16 +27,10 @@ from totara_bridge.sandbox.loopback import listen
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 
+pytestmark = pytest.mark.staging("has_read")
+
 ALL = 998
 SMALL = Settings(request_bytes=10_000, batch_size=200)
-
-
-@pytest.fixture
-def queued(bridge: Bridge) -> Bridge:
-    """A bridge with the whole past in its queue."""
-    bridge.extract()
-    assert bridge.backfill().queued == ALL
-    return bridge
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 from totara_bridge.staging import setting
 
+pytestmark = pytest.mark.staging("has_read")
+
 ALONE = Settings(batch_size=1, requests_in_flight=1)
 
 
@@ -26,12 +28,10 @@ def ten(bridge: Bridge) -> Bridge:
 
 
 @pytest.fixture
-def hundred(bridge: Bridge) -> Bridge:
+def hundred(queued: Bridge) -> Bridge:
     """A bridge with a hundred due items in its queue."""
-    bridge.extract()
-    bridge.backfill()
-    run(bridge, "DELETE FROM bridge.export_queue WHERE id NOT IN (SELECT id FROM bridge.export_queue LIMIT 100)")
-    return bridge
+    run(queued, "DELETE FROM bridge.export_queue WHERE id NOT IN (SELECT id FROM bridge.export_queue LIMIT 100)")
+    return queued
 
 
 @pytest.fixture

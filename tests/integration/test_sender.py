@@ -204,6 +204,7 @@ def test_an_answer_that_hangs_is_a_timeout(oracle: SandboxOracle) -> None:
         reading = send(sender, "K1", "K2")
     assert outcomes(reading) == [Outcome.FAILED] * 2
     assert reading.outcome == "timeout"
+    oracle.wait(keys_stored=2)  # it may give up before an Oracle that is slow to read has begun
     assert oracle.stored_keys() == ["K1", "K2"]
 
 

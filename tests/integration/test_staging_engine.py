@@ -76,7 +76,8 @@ def test_what_the_driver_refuses_is_told_as_sqlalchemy_does_and_without_the_valu
 
 def test_a_statement_that_takes_too_long_is_cancelled_where_that_is_wanted(staging: Engine) -> None:
     address = staging.url.render_as_string(hide_password=False)
-    hasty, patient = staging_engine(address, statement_timeout=timedelta(milliseconds=50)), staging_engine(address)
+    # long enough for what SQLAlchemy asks first of any connection
+    hasty, patient = staging_engine(address, statement_timeout=timedelta(seconds=1)), staging_engine(address)
     with hasty.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
         connection.execute(text("SELECT pg_sleep(20)"))
     with patient.connect() as connection:

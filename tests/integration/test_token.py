@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +13,7 @@ import pytest
 
 from tests.bridge import SETTINGS, Bridge, access_to
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
-from totara_bridge.oracle.token import TokenHolder, shortfall
+from totara_bridge.oracle.token import TokenHolder, request_token, shortfall
 from totara_bridge.sandbox.loopback import listen
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
@@ -31,17 +32,15 @@ class Clock:
         return self.now
 
 
-def while_one_asks(
-    work: Callable[[], str], oracle: SandboxOracle, wait_until: Wait, *, release: bool = True
-) -> list[str]:
+def while_one_asks(work: Callable[[], str], oracle: SandboxOracle, wait_until: Wait) -> list[str]:
     """What eight threads get: the first one's token request hangs until the others all wait for it."""
     asked = oracle.received()["token_requests"]
     with ThreadPoolExecutor(8, thread_name_prefix="asks") as pool:
         results = [pool.submit(outcome_of, work)]
         wait_until(lambda: oracle.received()["token_requests"] > asked)
         results += [pool.submit(outcome_of, work) for _ in range(7)]
-        wait_until(lambda: waiting() == 7)
-        while release and not all(each.done() for each in results):
+        wait_until(lambda: waiting() == 7 or any(each.done() for each in results))
+        while not all(each.done() for each in results):
             oracle.release()
         return [each.result() for each in results]
 
@@ -94,12 +93,24 @@ def test_threads_that_wait_for_a_fetch_share_what_comes_of_it(
         assert holder.current()
 
 
-def test_threads_that_wait_for_one_that_is_too_slow_share_its_timeout(oracle: SandboxOracle, wait_until: Wait) -> None:
+def test_threads_that_wait_for_one_that_is_too_slow_share_its_timeout(
+    oracle: SandboxOracle, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once_all_wait(*arguments: Any) -> Any:
+        until = time.monotonic() + 20
+        while waiting() < 7 and time.monotonic() < until:
+            time.sleep(0.01)
+        return request_token(*arguments)
+
+    # the time for an answer would run while threads still start
+    monkeypatch.setattr("totara_bridge.oracle.token.request_token", once_all_wait)
     oracle.faults({"match": TOKEN, "action": {"hang": "before"}})
-    holder = TokenHolder(access_to(oracle, timeout=3))
-    results = while_one_asks(holder.current, oracle, wait_until, release=False)
+    holder = TokenHolder(access_to(oracle, timeout=0.5))
+    with ThreadPoolExecutor(8, thread_name_prefix="asks") as pool:
+        results = list(pool.map(outcome_of, [holder.current] * 8))
     assert len(set(results)) == 1
     assert "no answer in time" in results[0]
+    wait_until(lambda: oracle.received()["token_requests"] > 0)
     assert oracle.received()["token_requests"] == 1
 
 

@@ -18,6 +18,8 @@ from totara_bridge.staging import by_hand, delivery, lease
 from totara_bridge.staging.trace import Entry, Trace, items_of, trace
 from totara_bridge.template import Template
 
+pytestmark = pytest.mark.staging("has_read")
+
 BROKEN = {"status": 500, "headers": {"Opc-Request-Id": "req-1"}, "body": {"error": {"message": "Database is down."}}}
 REFUSED = {"item": "rejected", "code": "WLF-17", "message": "No such course."}
 
@@ -26,8 +28,6 @@ REFUSED = {"item": "rejected", "code": "WLF-17", "message": "No such course."}
 def live(bridge: Bridge) -> Bridge:
     """A bridge past its baseline, that tells of corrections and withdrawals."""
     bridge.plan = replace(bridge.plan, destinations=[Wants(DESTINATION, corrections=True, withdrawals=True)])
-    bridge.extract()
-    bridge.later(minutes=1)
     return bridge
 
 

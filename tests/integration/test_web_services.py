@@ -1,6 +1,7 @@
 """A Totara that is crawled through its web services, over real HTTP, into a real staging database."""
 
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tests.forked import Forked
 from totara_bridge.extract.run import extract_site
 from totara_bridge.sandbox.totara.http.oauth import CLIENT_ID, CLIENT_SECRET
 from totara_bridge.sandbox.totara.http.site import Fault
+from totara_bridge.sandbox.totara.http.tokens import REST_TOKEN
 from totara_bridge.totara.database import DatabaseSource
 from totara_bridge.totara.query import ReadQuery
 from totara_bridge.totara.web_services.client import WebServices
@@ -192,9 +194,26 @@ def test_an_erased_learner_is_neither_staged_nor_kept_in_the_book(site: CrawledS
 
 @pytest.mark.parametrize("at_most", [1, 3, 8])
 def test_there_are_never_more_requests_in_flight_than_the_connection_allows(site: CrawledSite, at_most: int) -> None:
+    tokens = site.site.site.switches.tokens
+    tokens[REST_TOKEN] = replace(tokens[REST_TOKEN], expires_at=1 << 40)  # the site looks at its clock for each call
+    site.site.site.clock = _Together(site, at_most)
     site.site.site.switches.latency = 0.01
     site.extract(requests_in_flight=at_most, query=ReadQuery(course_ids=(4,)))
     assert site.site.site.counted.most_in_flight == at_most
+
+
+class _Together:
+    """A clock at which calls about learners wait until so many are in flight; for half a minute at most."""
+
+    def __init__(self, site: CrawledSite, calls: int) -> None:
+        self._site, self._calls = site, calls
+        self._until = time.monotonic() + 30
+
+    def __call__(self) -> float:
+        crawls = self._site.called()[STATUS] > 1  # the first goes ahead of all others
+        while crawls and self._site.site.site.counted.most_in_flight < self._calls and time.monotonic() < self._until:
+            time.sleep(0.01)
+        return float(self._site.now)
 
 
 @pytest.fixture

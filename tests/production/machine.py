@@ -62,6 +62,9 @@ class Machine:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self._log_port(called)),
             # files of DAGs do not change while tests run, and half of all processor time went into reading them
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+            # and their first read is beside whatever else starts then
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "400",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.ports["api-server"]),
             **placed.environment,

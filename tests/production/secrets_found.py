@@ -30,7 +30,9 @@ def found(secrets: Mapping[str, str], folders: Sequence[Path], *, but: Sequence[
         [*command, *map(str, folders)], input=b"\n".join(sorted(names)), capture_output=True, check=False,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
     )  # fmt: skip
-    assert asked.returncode in (0, 1), asked.stderr.decode()
+    # a server at work puts away files that grep was about to read
+    gone = all(line.endswith(b": No such file or directory") for line in asked.stderr.splitlines())
+    assert asked.returncode in (0, 1) or gone, asked.stderr.decode()
     lines = (line.partition(b"\0") for line in asked.stdout.splitlines())
     inside = {Found(names[form], Path(file.decode())) for file, _, form in lines}
     return inside | set(_in_paths(names, folders))

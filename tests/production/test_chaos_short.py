@@ -39,7 +39,7 @@ def scene(production: Whole) -> Iterator[Scene]:
         for name, (here, _) in SETTINGS.items():
             production.airflow.set(name, here)
         production.oracle.settings(latency=LATENCY)
-        found.longest_cut, found.patience = 5.0, 300.0
+        found.longest_cut, found.patience = 5.0, 700.0
         yield found
         production.oracle.settings(latency=0.0)
         for name, (_, usual) in SETTINGS.items():

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
 
 from tests.debian_postgres import PROGRAMS, DebianPostgres, debian_postgres
+from tests.free_port import free_port
 from tests.security.authority import Authority
 from tests.short_lived import new_folder
 from totara_bridge.errors import TotaraRefused
@@ -111,8 +111,7 @@ def mariadb(good: Path) -> Iterator[URL]:
     data = f"--datadir={folder}/data"
     made = [install, "--no-defaults", *account, data, "--skip-test-db", "--auth-root-authentication-method=normal"]
     subprocess.run(made, check=True, capture_output=True)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     options = [
         data, f"--socket={folder}/socket", f"--port={port}", "--bind-address=127.0.0.1,127.0.0.2",
         "--skip-name-resolve", "--innodb-buffer-pool-size=32M", f"--ssl-cert={shown}", f"--ssl-key={shown}",

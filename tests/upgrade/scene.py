@@ -42,7 +42,8 @@ class Scene:
         self.logs = logs
         self.steps: list[Step] = []
         self.acknowledged = 0
-        self._dice = random.Random(8)
+        self._rounds = 0
+        self._dice = random.Random()
         self._pullers: list[Puller] = []
         self._token = ""
         self._cursor: str | None = None
@@ -80,6 +81,9 @@ class Scene:
 
     def round(self, *workers: Worker) -> dict[str, int]:
         """All of them work at the same time, while something happens around them; what they did together."""
+        # what a round throws does not depend on how often those before it threw
+        self._dice.seed(f"8/{self._rounds}")
+        self._rounds += 1
         for each in workers:
             each.begin_round()
         for what in ("complete", *self._dice.sample(_HAPPENS, 3)):

@@ -43,15 +43,15 @@ def test_of_two_migrations_at_the_same_time_one_waits_and_finds_nothing_to_do(
 ) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as gate:
         gate.execute(text("SELECT pg_advisory_lock(hashtextextended('totara_bridge.migrate', 0))"))
-        running = [after.start_migration(database) for _ in range(2)]
-        said = [each.stdout.readline() for each in running if each.stdout is not None]
-        assert said == ["Another migration of the staging database is at work: waiting for its end.\n"] * 2
-        assert found_revision(engine) is None
-        gate.execute(text("SELECT pg_advisory_unlock_all()"))
-    for each in running:
-        words, _ = each.communicate()
-        assert each.returncode == 0, words
-        assert words.endswith(f"is at revision {after.revision}.\n")
+        with after.migration(database) as one, after.migration(database) as other:
+            said = [each.stdout.readline() for each in (one, other) if each.stdout is not None]
+            assert said == ["Another migration of the staging database is at work: waiting for its end.\n"] * 2
+            assert found_revision(engine) is None
+            gate.execute(text("SELECT pg_advisory_unlock_all()"))
+            for each in (one, other):
+                words, _ = each.communicate()
+                assert each.returncode == 0, words
+                assert words.endswith(f"is at revision {after.revision}.\n")
     with engine.connect() as connection:
         index = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'bridge.export_queue_weight_ix'::regclass"
         assert connection.execute(text(index)).scalar_one() is True
@@ -97,11 +97,12 @@ def test_who_holds_one_table_and_waits_for_another_gets_it(
 
     with engine.connect() as extract:
         extract.execute(text("SELECT FROM bridge.site"))  # the last of those that the migration changes
-        running = after.start_migration(database)
-        wait_until(migration_waits)
-        extract.execute(text("SELECT FROM bridge.export_queue"))  # the first
-        assert found_revision(engine) == THIS.revision
-    words, _ = running.communicate()
+        with after.migration(database) as running:
+            wait_until(migration_waits)
+            extract.execute(text("SELECT FROM bridge.export_queue"))  # the first
+            assert found_revision(engine) == THIS.revision
+            extract.rollback()
+            words, _ = running.communicate()
     assert running.returncode == 0, words
     assert found_revision(engine) == after.revision
 
@@ -119,10 +120,8 @@ def test_one_that_is_killed_half_way_leaves_what_was_done_and_the_next_goes_on(
             return bool(connection.execute(waiting).scalar_one())
 
     with reading_sites(engine):
-        running = THIS.start_migration(database)
-        wait_until(waits)
-        running.kill()
-        running.communicate()
+        with THIS.migration(database):
+            wait_until(waits)
         assert found_revision(engine) == "0005"
     migrate(url)
     command.check(alembic_config(url))

@@ -1,5 +1,6 @@
 """A database is migrated while the version before is at work; then both versions are: nothing is lost or doubled."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,8 +13,13 @@ from tests.upgrade.version import THIS, Version, Worker
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.staging.revision import found_revision
 
+pytestmark = pytest.mark.timeout(900)  # a migration tries again and again, until it finds a bridge at rest
+
 #: Rounds in which each state of the upgrade lasts.
 _ROUNDS = 2
+
+#: Seconds that a bridge rests at least between two runs: a migration comes in only where nobody holds a table.
+_REST = 0.5
 
 
 @pytest.fixture
@@ -38,9 +44,10 @@ def upgrade(scene: Scene, old: Version, new: Version) -> None:
         scene.pull_by(old_pull)
         assert go_on(scene, first) > 0
 
-        migration = new.start_migration(scene.database)
+        migration = running.enter_context(new.migration(scene.database))
         while migration.poll() is None:
             scene.round(first)
+            time.sleep(_REST)
         words, _ = migration.communicate()
         assert migration.returncode == 0, words
         assert found_revision(scene.bridge.staging) == new.revision

@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,12 +54,16 @@ class Version:
         words, _ = program.communicate(timeout=_PATIENCE)
         return program.returncode, words
 
-    def start_migration(self, database: str, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin to migrate the database; returns at once."""
-        return self.start(
-            "totara_bridge.staging.migrate", *arguments,
-            database=database, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    @contextmanager
+    def migration(self, database: str) -> "Iterator[subprocess.Popen[str]]":
+        """Migrate the database while the block runs; if it has not ended then, it is killed."""
+        with self.start(
+            "totara_bridge.staging.migrate", database=database, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as program:
+            try:
+                yield program
+            finally:
+                program.kill()
 
     def migrate(self, database: str, *arguments: str) -> str:
         """Bring the database to its revision; what it said."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, create_engine
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -55,21 +55,6 @@ def puller(address: str, token: str) -> Iterator[Puller]:
     """An external system."""
     with Puller(address, token) as calling:
         yield calling
-
-
-@pytest.fixture(scope="session")
-def staging_that_has_read(
-    postgres: EmbeddedPostgres, administrator: psycopg.Connection, staging_template: str, totara_template: str
-) -> str:
-    """A staging database to copy, into which the sandbox Totara was extracted: that takes longer than a copy."""
-    name = "staging_that_has_read"
-    administrator.execute(f"CREATE DATABASE {name} TEMPLATE {staging_template}")
-    staging, totara = (
-        create_engine(postgres.dsn(each).replace("postgresql:", "postgresql+psycopg:", 1), poolclass=NullPool)
-        for each in (name, totara_template)
-    )
-    Bridge(staging, totara).extract()
-    return name
 
 
 @pytest.fixture(scope="session")

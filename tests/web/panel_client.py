@@ -44,5 +44,8 @@ class Login:
         headers = {"Sec-Fetch-Site": "same-origin"}
         if role is not None:
             headers["Authorization"] = f"Bearer {self.token(role)}"
-        with serving(app) as address, httpx.Client(base_url=address, headers=headers, trust_env=False) as client:
+        with (
+            serving(app) as address,
+            httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60) as client,
+        ):
             yield client

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import psutil
 import requests
 
 from tests.ended import ended
+from tests.free_port import free_port
 from totara_bridge.web.pull.app import PREFIX
 
 #: Seconds for it to begin, on a busy machine.
@@ -36,9 +36,7 @@ class PullServer:
         :param options: more for uvicorn.
         :param program: what makes the app, in this folder and environment; none: those of the tests.
         """
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}{PREFIX}"
         self._environment = {**environment, "TOTARA_BRIDGE_DATABASE_URL": database}
         self._program, self._folder = program, folder

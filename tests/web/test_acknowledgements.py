@@ -23,14 +23,10 @@ from totara_bridge.erase import erase
 from totara_bridge.purge import Asked, purge
 from totara_bridge.staging.api_token import Scope
 
+pytestmark = pytest.mark.staging("has_read")
+
 #: Seconds after which what should have happened never will.
-_PATIENCE = 60.0
-
-
-@pytest.fixture
-def staging(copy_of: Callable[[str], Engine], staging_that_has_read: str) -> Engine:
-    """A staging database that is not empty."""
-    return copy_of(staging_that_has_read)
+_PATIENCE = 240.0
 
 
 @pytest.fixture

@@ -27,8 +27,10 @@ _FILL = f"""
 """
 _CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'totara-bridge'"
 
+#: On a busy machine a process may need longer to start than uvicorn lets one be silent.
+_TWO = ("--workers", "2", "--timeout-worker-healthcheck", "120")
 #: Two processes that wait for whom they serve, but not for ever.
-WORKERS = ("--workers", "2", "--timeout-graceful-shutdown", "30")
+WORKERS = (*_TWO, "--timeout-graceful-shutdown", "240")
 
 Start = Callable[..., PullServer]
 Wait = Callable[[Callable[[], bool]], None]
@@ -102,7 +104,7 @@ def test_whoever_is_served_when_it_ends_is_served_to_the_end(
 
 
 def test_whoever_does_not_read_on_is_cut_off_and_can_tell(start: Start, token: str) -> None:
-    server = start("--workers", "2", "--timeout-graceful-shutdown", "1")
+    server = start(*_TWO, "--timeout-graceful-shutdown", "1")
     with Puller(server.address, token) as puller:
         answer = _stream(puller)
         lines = answer.iter_lines()

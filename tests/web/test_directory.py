@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 from requests.utils import parse_header_links
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from tests.bridge import SITE, Bridge
 from tests.web.puller import Puller
@@ -18,11 +18,7 @@ from totara_bridge.staging import pull, pull_directory
 from totara_bridge.staging.pull_directory import COURSES, USERS, CourseFilter, UserFilter
 from totara_bridge.staging.pull_form import Form
 
-
-@pytest.fixture
-def staging(copy_of: Callable[[str], Engine], staging_that_has_read: str) -> Engine:
-    """A staging database that is not empty."""
-    return copy_of(staging_that_has_read)
+pytestmark = pytest.mark.staging("has_read")
 
 
 @pytest.fixture

@@ -41,10 +41,9 @@ def everybody(login: Login, staging: Engine) -> Iterator[dict[str, httpx.Client]
         address = opened.enter_context(login.browser(login.panel(staging), None)).base_url
         headers = {role: {"Authorization": f"Bearer {login.token(role)}"} for role in PEOPLE}
         headers |= {"nobody": {}, "garbage": {"Authorization": "Bearer nothing"}}
+        ours = {"Sec-Fetch-Site": "same-origin"}
         yield {
-            who: opened.enter_context(
-                httpx.Client(base_url=address, headers=each | {"Sec-Fetch-Site": "same-origin"}, trust_env=False)
-            )
+            who: opened.enter_context(httpx.Client(base_url=address, headers=each | ours, trust_env=False, timeout=60))
             for who, each in headers.items()
         }
 
@@ -93,7 +92,7 @@ def test_a_body_that_cannot_be_read_is_a_problem_that_nobody_keeps(everybody: di
 def test_a_change_comes_from_our_own_page(everybody: dict[str, httpx.Client], staging: Engine) -> None:
     before = _everything(staging)
     manager = everybody["admin"]
-    with httpx.Client(base_url=manager.base_url, trust_env=False) as elsewhere:
+    with httpx.Client(base_url=manager.base_url, trust_env=False, timeout=60) as elsewhere:
         elsewhere.headers["Authorization"] = manager.headers["Authorization"]
         for request in CHANGES:
             body = json.dumps(request.body).encode()

@@ -27,7 +27,7 @@ SERVICES = {
     "api-server": ("api-server",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-_PATIENCE = 240.0  # seconds until all four are healthy; 75 were measured on two busy cores
+_PATIENCE = 480.0  # seconds until all four are healthy; 75 were measured on two busy cores
 
 
 def environment(home: Home, *, port: int, metadata_url: str, staging_url: str) -> dict[str, str]:

@@ -57,12 +57,12 @@ class Orders:
 
     def wait(self, **counts: int) -> dict[str, Any]:
         """Return once so many ``requests`` came, are ``in_flight``, or so many ``keys_stored``."""
-        return dict(self._call("GET", "wait", params=counts))
+        return dict(self._call("GET", "wait", params=counts, timeout=600))
 
-    def _call(self, method: str, path: str, **options: Any) -> Any:
+    def _call(self, method: str, path: str, *, timeout: float = 60, **options: Any) -> Any:
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.request(method, f"{self.url}/sandbox/{path}", timeout=60, **options)
+            answer = session.request(method, f"{self.url}/sandbox/{path}", timeout=timeout, **options)
             if not answer.ok:
                 raise ValueError(f"The sandbox Oracle does not understand {path}: {answer.text}")
             return answer.json()

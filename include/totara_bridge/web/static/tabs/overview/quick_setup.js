@@ -30,7 +30,8 @@ function PullSwitch({ on }) {
     } catch (error) {
       toast("error", "Pull was not switched", /** @type {Error} */ (error).message);
     }
-    for (const path of ["overview", "frame", "settings"]) refresh(path);
+    for (const path of ["overview", "frame"]) refresh(path);
+    await settings.reload(); // the next click says what there was before
     setBusy(false);
   };
   return html`
