@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 import requests
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Locator, Page, expect
 
 #: Milliseconds for anything to come about on a busy machine.
 _PATIENCE = 60_000
@@ -48,7 +49,7 @@ class Window:
         self.page = page
         self.address = address
         self.complaints: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(f"{error.name}: {error.message}"))
+        page.on("pageerror", self._failed)
         page.on("console", self._heard)
 
     @property
@@ -96,6 +97,17 @@ class Window:
         room: int = self.page.evaluate(_SIDEWAYS)
         return room
 
+    def leave(self) -> None:
+        """Leave nothing of it to whoever gets the page next."""
+        self.page.remove_listener("pageerror", self._failed)
+        self.page.remove_listener("console", self._heard)
+        self.page.unroute_all()
+        self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        self.page.goto("about:blank")
+
+    def _failed(self, error: Error) -> None:
+        self.complaints.append(f"{error.name}: {error.message}")
+
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location.get('url')})")
@@ -113,13 +125,32 @@ def window(
     zone: str | None = None,
     password: str | None = None,
 ) -> Iterator[Window]:
-    """A window of somebody who has logged in.
+    """A window of somebody who has logged in; its page is kept for whoever wants one like it.
 
     :param dark: the colour mode that they have chosen in Airflow.
     :param width: of the window, in pixels; so is its height.
     :param zone: the time zone that they have chosen in Airflow; none: their browser's.
     :param password: none: it is their name.
     """
+    pages, kind = _PAGES.setdefault(browser, {}), (dark, width, height, zone)
+    # more than half of a test's processor time went into what a new page does before it shows anything
+    page = pages.pop(kind, None) or _new_page(browser, dark=dark, width=width, height=height, zone=zone)
+    log_in(page.context, address, person, password or person)
+    opened = Window(page, address)
+    try:
+        yield opened
+    except BaseException:
+        page.context.close()
+        raise
+    opened.leave()
+    pages[kind] = page
+
+
+#: Of each browser, those that nobody uses now.
+_PAGES: WeakKeyDictionary[Browser, dict[tuple[object, ...], Page]] = WeakKeyDictionary()
+
+
+def _new_page(browser: Browser, *, dark: bool, width: int, height: int, zone: str | None) -> Page:
     context = browser.new_context(
         viewport={"width": width, "height": height},
         locale="en-GB",
@@ -131,11 +162,7 @@ def window(
     context.add_init_script(
         "".join(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)});" for name, value in chosen.items())
     )
-    log_in(context, address, person, password or person)
-    try:
-        yield Window(context.new_page(), address)
-    finally:
-        context.close()
+    return context.new_page()
 
 
 def log_in(context: BrowserContext, address: str, person: str, password: str) -> None:
