@@ -99,6 +99,8 @@ def test_who_holds_one_table_and_waits_for_another_gets_it(
         extract.execute(text("SELECT FROM bridge.site"))  # the last of those that the migration changes
         with after.migration(database) as running:
             wait_until(migration_waits)
+            # until PostgreSQL has looked in vain whether what the migration waits for is a deadlock
+            extract.execute(text("SELECT pg_sleep(1.2)"))
             extract.execute(text("SELECT FROM bridge.export_queue"))  # the first
             assert found_revision(engine) == THIS.revision
             extract.rollback()
