@@ -27,6 +27,10 @@ from totara_bridge.totara.query import ReadQuery
 
 SITE = "sbx"
 DESTINATION = "oracle"
+
+#: Items that a backfill of the sandbox Totara's whole past queues.
+ALL = 998
+
 SETTINGS = Settings(retry_longest=timedelta(hours=1))
 #: The same, and requests side by side, as a bridge makes them.
 FOUR_IN_FLIGHT = SETTINGS.model_copy(update={"requests_in_flight": 4})

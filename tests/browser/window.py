@@ -21,6 +21,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 #: The panel's page in Airflow.
 PAGE = "/plugin/oracle-integration"
 
+#: Of each browser, those that nobody uses now.
+_PAGES: WeakKeyDictionary[Browser, dict[tuple[object, ...], Page]] = WeakKeyDictionary()
+
 _AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 
 # fading in, text has less contrast than it is meant to have
@@ -144,10 +147,6 @@ def window(
         raise
     opened.leave()
     pages[kind] = page
-
-
-#: Of each browser, those that nobody uses now.
-_PAGES: WeakKeyDictionary[Browser, dict[tuple[object, ...], Page]] = WeakKeyDictionary()
 
 
 def _new_page(browser: Browser, *, dark: bool, width: int, height: int, zone: str | None) -> Page:

@@ -21,20 +21,14 @@ from totara_bridge.local import airflow
 from totara_bridge.sandbox.oracle.orders import Orders
 from totara_bridge.staging.engine import Transaction
 
-#: Of bridge.toml: schedules that never come round while tests run, so every run of a DAG is one that a test began.
-#: That holds as long as they did not come round since the ``start_date`` of the DAGs: it has to be moved in time.
-NEVER_BY_ITSELF = """
-[extract]
-schedule = "0 0 29 2 *"
-[push]
-schedule = "0 0 29 2 *"
-[purge]
-schedule = "0 0 29 2 *"
-[watch]
-schedule = "0 0 29 2 *"
-[reconcile]
-schedule = "0 0 29 2 *"
-"""
+#: A schedule that does not come round while tests run.
+#: That holds as long as it did not come round since the ``start_date`` of the DAGs: it has to be moved in time.
+NEVER = "0 0 29 2 *"
+
+#: Of bridge.toml: every run of a DAG is one that a test began.
+NEVER_BY_ITSELF = "\n".join(
+    f'[{section}]\nschedule = "{NEVER}"' for section in ("extract", "push", "purge", "watch", "reconcile")
+)
 
 _ENDED = ("success", "failed")
 

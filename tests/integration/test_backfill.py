@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from tests.bridge import DESTINATION, SITE, Bridge
+from tests.bridge import ALL, DESTINATION, SITE, Bridge
 from totara_bridge.backfill import Backfilled
 from totara_bridge.extract.enqueue import Wants
 from totara_bridge.route import Route
@@ -19,8 +19,6 @@ from totara_bridge.staging import trace as staged
 from totara_bridge.template import DEFAULT, Field, Template
 
 pytestmark = pytest.mark.staging("has_read")
-
-ALL = 998
 
 
 @pytest.fixture

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.bridge import DESTINATION, Bridge
+from tests.bridge import ALL, DESTINATION, Bridge
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 pytestmark = pytest.mark.staging("has_read")
 
-ALL = 998
 SLICE = 100
 WaitUntil = Callable[[Callable[[], bool]], None]
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.bridge import DESTINATION, FOUR_IN_FLIGHT, SETTINGS, Bridge
+from tests.bridge import ALL, DESTINATION, FOUR_IN_FLIGHT, SETTINGS, Bridge
 from totara_bridge.errors import CredentialsRefused, OracleRefused, OracleUnavailable
 from totara_bridge.push.flow import FAILURES_TO_ISOLATE, wait_before_retry
 from totara_bridge.sandbox.oracle.server import SandboxOracle
@@ -19,7 +19,6 @@ from totara_bridge.settings import Settings
 
 pytestmark = pytest.mark.staging("has_read")
 
-ALL = 998
 FIRST: dict[str, object] = {"next": 1}
 ALWAYS: dict[str, object] = {}
 

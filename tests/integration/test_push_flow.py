@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from tests.bridge import Bridge, access_to
+from tests.bridge import ALL, Bridge, access_to
 from totara_bridge.oracle import sender as oracle_sender
 from totara_bridge.oracle.payload import body
 from totara_bridge.oracle.sender import Sender
@@ -29,7 +29,6 @@ from totara_bridge.settings import Settings
 
 pytestmark = pytest.mark.staging("has_read")
 
-ALL = 998
 SMALL = Settings(request_bytes=10_000, batch_size=200)
 
 

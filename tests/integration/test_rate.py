@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.bridge import DESTINATION, Bridge
+from tests.bridge import ALL, DESTINATION, Bridge
 from totara_bridge.errors import OracleUnavailable
 from totara_bridge.push.flow import FAILURES_TO_OPEN
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 from totara_bridge.settings import Settings
 from totara_bridge.staging import destination
 
-ALL = 998
 SETTINGS = Settings(batch_size=25, requests_in_flight=4)
 FEW = Settings(batch_size=40, requests_in_flight=4)
 TOO_FAST: dict[str, Any] = {"match": {}, "action": {"status": 429}}

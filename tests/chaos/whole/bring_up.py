@@ -17,7 +17,7 @@ from tests.chaos.whole.keeper import Keeper, Kept
 from tests.chaos.whole.life import Life
 from tests.chaos.whole.scene import Scene
 from tests.chaos.whole.wire import Wire
-from tests.e2e.running import RunningAirflow
+from tests.e2e.running import NEVER, RunningAirflow
 from tests.production.delivery import EXTRACT, PUSH
 from tests.production.stack import AIRFLOW, Stack
 from totara_bridge.local import airflow, sandbox
@@ -27,7 +27,7 @@ from totara_bridge.sandbox.oracle.orders import Orders
 from totara_bridge.sandbox.oracle.server import SandboxOracle
 
 #: Everything as often as Airflow's schedules allow, and nothing compared but at the end.
-_CONFIGURATION = """
+_CONFIGURATION = f"""
 [extract]
 schedule = "* * * * *"
 [push]
@@ -35,9 +35,9 @@ schedule = "* * * * *"
 [watch]
 schedule = "* * * * *"
 [reconcile]
-schedule = "0 0 29 2 *"
+schedule = "{NEVER}"
 [purge]
-schedule = "0 0 29 2 *"
+schedule = "{NEVER}"
 
 [[sites]]
 code = "sbx"
